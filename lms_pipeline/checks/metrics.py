@@ -81,7 +81,7 @@ def parts_sum(subject: Subject) -> Finding:
     """The statuses sum to all enrollments, open and due to their parts; courses and learners sum to their account.
 
     The cohorts of an account or course and what they leave out sum to all enrollments, and so do those at risk on the first
-    day of a curve; the open, completed and left shares of a day sum to 1; as many enrollments need someone because they are
+    day of a curve; the open, completed and left shares of a day sum to 1; as many enrollments need attention because they are
     overdue as are overdue. Tables that are compared were computed with the same rules.
     """
     if others := _find_tables_of_other_rules(subject):
@@ -212,7 +212,8 @@ def _find_wrong_rates(
     numbers = pa.py_buffer(struct.pack("3d", 0, 1, MAX_ROUNDING_ERROR))
     zero, one, max_error = pa.Array.from_buffers(pa.float64(), 3, [None, numbers])
     conditions = [
-        pc.greater(pc.abs(pc.subtract(pc.multiply(rate, denominator), numerator)), max_error),
+        # a share of the denominator: the product of a rate and 50 million is rounded by more than 1e-9
+        pc.greater(pc.abs(pc.subtract(pc.multiply(rate, denominator), numerator)), pc.multiply(max_error, denominator)),
         pc.is_nan(rate),
         pc.less(rate, zero),
         pc.greater(rate, one),

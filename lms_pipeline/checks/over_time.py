@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OVER_TIME_TABLES = (COHORT_COMPLETION, COMPLETION_CURVE, ATTENTION)
 """The tables whose faults are found here."""
 MAX_ROUNDING_ERROR = 1e-9
-"""Of a rate times its denominator, and of a sum of shares."""
+"""Of a rate, and of a sum of shares."""
 
 Kind = Literal["share", "sum", "order"]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, format_percent, sum_column
+from lms_pipeline.checks.base import MAX_EXAMPLE_ROWS, Check, Finding, Subject, format_percent
 from lms_pipeline.checks.raw import agrees_with_raw
 from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.lake.space import measure_free_space
@@ -175,8 +175,8 @@ def _build_unseen_finding(rows: Sequence[Mapping[str, Any]], column: str, passed
 
 def few_are_rejected(subject: Subject) -> Finding:
     """At most one in a hundred served records has no usable enrollment, learner or course."""
-    rows = _find_reasons(subject) if subject.rows else []
-    rejected = sum_column(rows, "records")
+    rejected = subject.rows
+    rows = _find_reasons(subject) if rejected else []
     unified = subject.open_table(UNIFIED_ENROLLMENTS)
     served = int(unified.metadata.get("served", 0)) if unified.exists else 0
     share = rejected / served if served else 0.0

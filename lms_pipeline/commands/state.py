@@ -15,8 +15,7 @@ from lms_pipeline.accounts.registry import RegisteredAccount, Registry, decode_a
 from lms_pipeline.commands.common import load_settings
 from lms_pipeline.errors import WrongUseError, format_count
 from lms_pipeline.lake.paths import BadIdError, check_account_id
-from lms_pipeline.report.publishing import find_target
-from lms_pipeline.storage.disk import atomic_write
+from lms_pipeline.storage.disk import atomic_write, find_target
 
 
 @click.group()

@@ -42,7 +42,7 @@ def build_report(settings: Settings) -> ReportDefinitions:
         kinds={"html"},
         description="The completion report over all accounts as one HTML file that needs no connection, of the latest day with "
         "completion metrics. Groups under LMS_MIN_COHORT learners are withheld. With LMS_ATTENTION_ALERT=true, a run posts "
-        "the number of enrollments that need someone to LMS_ALERT_WEBHOOK, once a day.",
+        "the number of enrollments that need attention to LMS_ALERT_WEBHOOK, once a day.",
     )
     def completion_report(
         context: dg.AssetExecutionContext, lake: dg.ResourceParam[DataDir]

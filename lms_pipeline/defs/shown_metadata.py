@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.defs.metadata import build_metric_metadata, build_portfolio_metadata, read_provenance
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
@@ -46,11 +45,12 @@ def _build_account(data: DataDir, published: Published, partition: Partition, li
     import pyarrow.parquet as pq
 
     from lms_pipeline.lake.files import read_metadata
+    from lms_pipeline.metrics.source import read_source
     from lms_pipeline.report.small_groups import select_account
 
     data.fetch([COURSE_COMPLETION], [partition])
     path = data.file(COURSE_COMPLETION, partition)
-    if not path.exists() or not _is_same_source(read_metadata(path), read_metadata(published.path)):
+    if not path.exists() or read_source(read_metadata(path)) != read_source(read_metadata(published.path)):
         return {}
     with pq.ParquetFile(published.path) as account, pq.ParquetFile(path) as courses:
         (row,) = account.read().to_pylist()
@@ -65,8 +65,3 @@ def _build_account(data: DataDir, published: Published, partition: Partition, li
         **({} if figures.learners is None else {"learners": figures.learners}),
         **{name: rate.value for name, rate in figures.rates.items()},
     }
-
-
-def _is_same_source(metadata: dict[str, str], other: dict[str, str]) -> bool:
-    """Return whether two files of metrics were computed from the same enrollments with the same rules."""
-    return all(metadata.get(entry) == other.get(entry) for entry in ("source_digest", RULES_ENTRY))

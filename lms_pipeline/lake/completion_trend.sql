@@ -12,7 +12,12 @@ WITH accounts_of_day AS (
 ),
 
 all_scopes AS (
-    SELECT 'portfolio' AS scope, members, reconstructed, portfolio_completion.*
+    SELECT
+        'portfolio' AS scope,
+        -- A row that is not computed again yet is of other accounts, which are not known: it is compared with nothing.
+        CASE WHEN accounts = len(members) THEN members END AS members,
+        reconstructed,
+        portfolio_completion.*
     FROM portfolio_completion
     LEFT JOIN accounts_of_day USING (snapshot_date)
     UNION ALL BY NAME

@@ -1,6 +1,7 @@
 """The enrollments that metrics are computed from, which a pull may replace meanwhile.
 
-Belongs here: reading the file's metadata, and whether it is still what is published. Not here: its rows (`completion.py`).
+Belongs here: reading the file's metadata, whether it is still what is published, and what a file of metrics was
+computed from. Not here: its rows (`completion.py`).
 """
 
 # No lock is held, since a pull would be refused. Nor is the file linked: a link stays if its process is killed, and the figures
@@ -9,8 +10,10 @@ Belongs here: reading the file's metadata, and whether it is still what is publi
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
+from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.files import check_unchanged, check_version, read_metadata
 from lms_pipeline.lake.paths import DataDir, Partition
@@ -33,6 +36,11 @@ class ReplacedSourceError(PublishedByAnotherError):
 
 class NoSnapshotError(LmsPipelineError):
     """There are no enrollments to compute metrics from."""
+
+
+def read_source(metadata: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Return what a file of metrics was computed from, by its metadata: the digest of the enrollments, and that of the rules."""
+    return metadata.get("source_digest"), metadata.get(RULES_ENTRY)
 
 
 class MetricSource:

@@ -1,4 +1,4 @@
--- How many enrollments of the shown courses need someone, by account and reason.
+-- How many enrollments of the shown courses need attention, by account and reason.
 -- $paths: files of `attention`; $accounts, $courses: of each shown course its account and its id.
 WITH shown AS (
     SELECT unnest($accounts::VARCHAR []) AS account_id, unnest($courses::VARCHAR []) AS course_id

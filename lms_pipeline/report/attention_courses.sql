@@ -1,4 +1,4 @@
--- The courses where most enrollments need someone, each with its enrollments by reason, and how many courses there are.
+-- The courses where most enrollments need attention, each with its enrollments by reason, and how many courses there are.
 -- $paths: files of `attention`; $limit: rows at most.
 SELECT
     account_id,

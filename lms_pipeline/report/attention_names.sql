@@ -1,4 +1,4 @@
--- The enrollments that need someone, by name: the strongest reason first, then who waits longest; and how many there are.
+-- The enrollments that need attention, by name: the strongest reason first, then who waits longest; and how many there are.
 -- $paths: files of `attention`; $reasons: the reasons, strongest first; $limit: rows at most.
 SELECT
     account_id,

@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from lms_pipeline.report.views import Spec
+from lms_pipeline.report.words import format_percent
 
 STYLES = ("first", "second", "third", "fourth")
 """Styles of series, in order."""
@@ -182,7 +183,12 @@ def _build_bars(values: Sequence[dict[str, Any]], top: float, style: str) -> Spe
 def build_heat_map(cells: Sequence[HeatCell]) -> Spec:
     """Return a heat map of cohorts by months since they began, with the percent in each cell."""
     values = [
-        {"cohort": cell.cohort, "month": cell.month, "rate": round(cell.rate, 4), "label": f"{cell.rate:.0%}"}
+        {
+            "cohort": cell.cohort,
+            "month": cell.month,
+            "rate": round(cell.rate, 4),
+            "label": format_percent(cell.rate, is_whole=True),
+        }
         for cell in cells
     ]
     text: Spec = {"mark": {"type": "text", "fontSize": 11}, "encoding": {"text": {"field": "label"}}}

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from lms_pipeline.errors import format_count
 from lms_pipeline.report.small_groups import COMPLETION_RATE, is_shown
+from lms_pipeline.report.words import format_percent
 
 RATE = "completion_rate_eligible"
 """The rate that is shown: completed of eligible enrollments."""
@@ -84,7 +85,7 @@ class Courses:
 
 def _format_row(course: Course) -> str:
     title = shorten(course.title or "", MAX_TITLE_LENGTH) or shorten(course.course_id, MAX_TITLE_LENGTH)
-    percent = "-" if course.rate is None else f"{course.rate:.0%}"
+    percent = "-" if course.rate is None else format_percent(course.rate, is_whole=True)
     bar = format_bar(course.rate, BAR_LENGTH)
     return f"| {bar} {percent} | {escape_markdown(title)} | {course.completed:,} of {course.eligible:,} |"
 

@@ -1,7 +1,7 @@
 """The content of the report: everything that is shown, after small groups are withheld.
 
-Belongs here: putting together what `reading.py` and `details.py` read and `small_groups.py` lets through. Not here: sections, charts and
-words.
+Belongs here: putting together what `reading.py` and `details.py` read and `small_groups.py` lets through. Not here:
+sections, charts and words.
 """
 
 from __future__ import annotations
@@ -93,9 +93,9 @@ class ReportContent:
     course_curves: Sequence[Curve] = ()
     """Of the largest courses, if the report has one account; empty with a limit above 1."""
     attention_courses: Found = field(default_factory=Found)
-    """The courses where most need someone, see `attention_courses.sql`; empty with a limit above 1."""
+    """The courses where most need attention, see `attention_courses.sql`; empty with a limit above 1."""
     attention_names: Found = field(default_factory=Found)
-    """Enrollments that need someone, by name, see `attention_names.sql`; empty unless requested."""
+    """Enrollments that need attention, by name, see `attention_names.sql`; empty unless requested."""
 
     @property
     def is_portfolio(self) -> bool:

@@ -48,7 +48,7 @@ def read_cohorts(data: DataDir, account_ids: Iterable[str], day: date) -> list[R
 def read_reasons(
     data: DataDir, course_ids: Mapping[str, Collection[str]], day: date
 ) -> Mapping[str, Sequence[ReasonCount]]:
-    """Return how many enrollments need someone, by account and reason.
+    """Return how many enrollments need attention, by account and reason.
 
     Args:
         data: the data directory.
@@ -72,14 +72,14 @@ def read_reasons(
 
 
 def read_attention_courses(data: DataDir, account_ids: Iterable[str], day: date) -> Found:
-    """Return the courses where most enrollments need someone, `MAX_ATTENTION_COURSES` at most; nothing is withheld."""
+    """Return the courses where most enrollments need attention, `MAX_ATTENTION_COURSES` at most; nothing is withheld."""
     files = _list_files(data, ATTENTION, account_ids, day)
     rows = _query(files, "attention_courses.sql", limit=MAX_ATTENTION_COURSES)
     return Found(rows, rows[0]["courses"] if rows else 0)
 
 
 def read_attention_names(data: DataDir, account_ids: Iterable[str], day: date) -> Found:
-    """Return the enrollments that need someone with the names of their learners, `MAX_NAMES` at most."""
+    """Return the enrollments that need attention with the names of their learners, `MAX_NAMES` at most."""
     files = _list_files(data, ATTENTION, account_ids, day)
     rows = _query(files, "attention_names.sql", reasons=list(REASON_WORDS), limit=MAX_NAMES)
     return Found(rows, rows[0]["enrollments"] if rows else 0)

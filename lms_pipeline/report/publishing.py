@@ -1,6 +1,6 @@
 """Writing the report into a file.
 
-Belongs here: its place under `LMS_DATA_DIR/reports`, and which other places it may have. Not here: the page (`page.py`).
+Belongs here: its place, by default under `LMS_DATA_DIR/reports`. Not here: the page (`page.py`).
 """
 
 from __future__ import annotations
@@ -8,12 +8,13 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from lms_pipeline.errors import WrongUseError
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.report.content import ReportContent, build_content
 from lms_pipeline.report.page import render_page
 from lms_pipeline.settings import Settings
-from lms_pipeline.storage.disk import atomic_write
+from lms_pipeline.storage.disk import atomic_write, find_target
+
+WHAT = "The report"
 
 
 def write_report(
@@ -41,7 +42,7 @@ def write_report(
         LakeError: a file of the lake can't be read, or the report can't be written.
     """
     if output is not None:
-        find_target(output)
+        find_target(output, WHAT)
     content = build_content(settings, day, account_id, with_names=with_names)
     return write_content(settings, content, output)
 
@@ -55,24 +56,8 @@ def write_content(settings: Settings, content: ReportContent, output: Path | Non
     """
     data = DataDir.open(settings)
     path = output or data.report_path(content.day, content.account_id, with_names=content.has_names)
-    writing = data.replacing(path) if output is None else atomic_write(find_target(output))
+    writing = data.replacing(path) if output is None else atomic_write(find_target(output, WHAT))
     text = render_page(content)
     with data.storage.state.lock("report"), writing as new:
         new.write_text(text, encoding="utf-8")
     return path
-
-
-def find_target(output: Path, what: str = "The report") -> Path:
-    """Return the file that is written for a path of the user: that to which a link leads. `what` names the content in the error.
-
-    Raises:
-        WrongUseError: it is no regular file, as a folder or a device, which a rename would replace.
-    """
-    try:
-        target = output.resolve()
-        is_wrong = output == Path() or (target.exists() and not target.is_file())
-    except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no file can have
-        is_wrong = True
-    if is_wrong:
-        raise WrongUseError(f"{what} can't be written to {str(output)!r}: name a file, which may be new.")
-    return target

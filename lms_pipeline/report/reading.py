@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from lms_pipeline.accounts.registry import RegisteredAccount
-from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.lake.files import check_unchanged, check_version, convert_read_errors, read_metadata
 from lms_pipeline.lake.index_sync import read_index
@@ -27,6 +26,7 @@ from lms_pipeline.lake.reading import find_committed
 from lms_pipeline.lake.scan import map_parallel
 from lms_pipeline.lake.stored_footers import count_stored_rows, read_stored_metadata
 from lms_pipeline.metrics.portfolio_days import find_portfolio_changes
+from lms_pipeline.metrics.source import read_source
 from lms_pipeline.report.small_groups import (
     Group,
     Row,
@@ -40,7 +40,7 @@ from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.measures import RATES
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.over_time import CHANGE_DAYS, COHORT_COMPLETION, COMPLETION_CURVE
-from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table, arrow_schema
 
 MAX_TREND_DAYS = 92
@@ -58,6 +58,7 @@ COURSE_COLUMNS = ("course_id", "course_title", *TREND_COLUMNS, "days_to_complete
 """The columns of a course that are shown: a row with all has 7 KB as Python objects, and a fleet has 75,000 courses."""
 
 
+ACCOUNT_AND_COURSES = (ACCOUNT_COMPLETION, COURSE_COMPLETION)
 DETAIL_TABLES = (ATTENTION, COHORT_COMPLETION, COMPLETION_CURVE)
 """Tables of an account that older versions did not make."""
 
@@ -73,7 +74,8 @@ class Quality:
     """How good the snapshot of an account and day is."""
 
     is_complete: bool
-    incomplete_because: str | None
+    raw_gaps: str | None
+    """Why raw records are missing although the enrollments are complete; None if none are."""
     strategy: str | None
     pulled_at: datetime | None
     rejected: int | None
@@ -82,8 +84,8 @@ class Quality:
     """Open enrollments of which nothing says whether they are idle."""
     missing_tables: frozenset[str]
     """Names of the detail tables without a file: an older version did not make them."""
-    has_mixed_rules: bool = False
-    """Whether its tables were computed with different rules."""
+    has_mixed_sources: bool = False
+    """Whether its tables were computed from different pulls or with different rules."""
 
 
 def find_report_day(data: DataDir, day: date | None, account_id: str | None) -> date:
@@ -124,7 +126,7 @@ def fetch_day(data: DataDir, partitions: Iterable[Partition]) -> None:
     Raises:
         StoreError: a file can't be fetched.
     """
-    data.fetch((ACCOUNT_COMPLETION, COURSE_COMPLETION, *DETAIL_TABLES), partitions)
+    data.fetch((*ACCOUNT_AND_COURSES, *DETAIL_TABLES), partitions)
 
 
 @contextmanager
@@ -164,11 +166,17 @@ def read_account(
         columns: columns of its row, and no courses unless the limit needs them; None for all columns and its courses.
 
     Raises:
-        LakeError: a file is damaged or was removed meanwhile, or was written by a newer version of this package.
+        LakeError: a file is damaged or was removed meanwhile, or was written by a newer version of this package; or, with a
+            limit, the tables are of different pulls or rules.
     """
     rows = _read_rows(data, ACCOUNT_COMPLETION, partition, columns)
     if not rows:
         raise LakeError(f"The metrics of {partition} were removed: materialize them again.")
+    if limit > 1 and len({read_source(_read_metadata(data.file(one, partition))) for one in ACCOUNT_AND_COURSES}) > 1:
+        raise LakeError(
+            f"The metrics of {partition} were computed from different pulls or with different rules, and their difference may be a "
+            "small group: materialize them again."
+        )
     courses = _read_rows(data, COURSE_COMPLETION, partition, COURSE_COLUMNS) if columns is None or limit > 1 else ()
     return rows[0], select_account(partition.account_id, rows[0], courses, limit)
 
@@ -234,20 +242,27 @@ def _read_quality(data: DataDir, partition: Partition) -> Quality:
     # of the large files the ends alone
     source = read_stored_metadata(data.store, data.get_key(data.file(UNIFIED_ENROLLMENTS, partition))) or {}
     rejected = count_stored_rows(data.store, data.get_key(data.file(REJECTED_ENROLLMENTS, partition)))
-    metrics = (
-        _read_metadata(data.file(one, partition)) for one in (ACCOUNT_COMPLETION, COURSE_COMPLETION, *DETAIL_TABLES)
-    )
+    metrics = (_read_metadata(data.file(one, partition)) for one in (*ACCOUNT_AND_COURSES, *DETAIL_TABLES))
     pulled_at, idle = source.get("pulled_at"), _read_metadata(data.file(ATTENTION, partition)).get("idle_unknown")
     return Quality(
         is_complete=source.get("complete") == "true",
-        incomplete_because=source.get("incomplete_because"),
+        raw_gaps=_read_raw_gaps(data, partition, source.get("run_id")),
         strategy=source.get("strategy"),
         pulled_at=datetime.fromisoformat(pulled_at) if pulled_at else None,
         rejected=rejected,
         idle_unknown=int(idle) if idle else None,
         missing_tables=frozenset(one.name for one in DETAIL_TABLES if not data.file(one, partition).exists()),
-        has_mixed_rules=len({metadata.get(RULES_ENTRY) for metadata in metrics if metadata}) > 1,
+        has_mixed_sources=len({read_source(metadata) for metadata in metrics if metadata}) > 1,
     )
+
+
+def _read_raw_gaps(data: DataDir, partition: Partition, run_id: str | None) -> str | None:
+    """Return why the raw records of a pull have gaps; None if they have none, or their file is damaged: no figure is of it."""
+    try:
+        raw = read_stored_metadata(data.store, data.get_key(data.file(RAW_ENROLLMENTS, partition))) or {}
+    except LakeError:
+        return None
+    return raw.get("incomplete_because") if raw.get("run_id") == run_id else None
 
 
 def _read_metadata(path: Path) -> dict[str, str]:
@@ -286,16 +301,18 @@ def bound_days(accounts: int) -> int:
 
 
 def _read_stored_point(data: DataDir, day: date, account_ids: Collection[str]) -> TrendPoint | None:
-    """Return the point of a day from `portfolio_completion`; None if the day has none that can be read."""
+    """Return the point of a day from `portfolio_completion`; None if it has none of all these accounts that can be read."""
     partition = DayPartition(day)
     data.fetch([PORTFOLIO_COMPLETION], [partition])
     try:
         with convert_damage(partition):
-            rows = _read_rows(data, PORTFOLIO_COMPLETION, partition, TREND_COLUMNS)
+            rows = _read_rows(data, PORTFOLIO_COMPLETION, partition, ("accounts", *TREND_COLUMNS))
     except LakeError as error:
         log.warning("The portfolio of %s is left out of the trend: %s", day, error)
         return None
     for row in rows:
+        if row["accounts"] != len(account_ids):  # the file of one could not be read: only the files say whose
+            return None
         is_derived = bool(row["rows_reconstructed"])
         reconstructed = set(_find_reconstructed(data, day, account_ids)) if is_derived else ()
         figures = build_figures(Group(row, {}, row["learners"]), 1)

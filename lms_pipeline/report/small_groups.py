@@ -151,7 +151,10 @@ def select_account(account_id: str, row: Row, courses: Iterable[Row], limit: int
         for course in shown
     ]
     course_ids = frozenset(course.course_id for course in selected)
-    shown_account = ShownAccount(account_id, build_figures(group, limit), selected, left_out, course_ids)
+    # of an account with a course left out it is not known, so that the portfolio would be of the other accounts alone
+    is_withheld = limit > 1 and left_out and row[NOT_ADDED_OVER_COURSES] is not None
+    figures = build_figures(group, limit, frozenset({NOT_ADDED_OVER_COURSES}) if is_withheld else frozenset())
+    shown_account = ShownAccount(account_id, figures, selected, left_out, course_ids)
     return SelectedAccount(shown_account, group)
 
 
@@ -191,7 +194,7 @@ def build_figures(group: Group, limit: int, withheld: frozenset[str] = frozenset
     }
     if COMPLETION_RATE in known:
         rates[COMPLETION_RATE] = ShownRate(row[COMPLETION_RATE], row["n_completed"], row["n_all"])
-    return Figures(row["n_all"], row["n_completed"], group.learners, rates, frozenset(known) - rates.keys())
+    return Figures(row["n_all"], row["n_completed"], group.learners, rates, (withheld | set(known)) - rates.keys())
 
 
 def sum_rows(rows: Sequence[Row]) -> dict[str, Any]:
@@ -288,7 +291,7 @@ _CURVE_SHARES = (
 
 
 class ReasonCount(NamedTuple):
-    """How many open enrollments need someone for one reason."""
+    """How many open enrollments need attention for one reason."""
 
     reason: str
     enrollments: int

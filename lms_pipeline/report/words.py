@@ -42,7 +42,7 @@ RATE_WORDS = {
 
 REASON_WORDS = {
     "overdue": ("Overdue", "the due day has passed, or the LMS says overdue"),
-    "due_soon": ("Due soon", "due within 7 days, and less progress than time has passed"),
+    "due_soon": ("Due soon", "due within 7 days, and less progress than time has passed, or not known"),
     "stuck": ("Stuck at the end", "100 percent of the progress, and not completed"),
     "idle": ("Idle", "started, and no sign of life for 14 days or more"),
     "never_started": ("Never started", "enrolled 14 days ago or earlier, and no sign of a start"),
@@ -55,7 +55,7 @@ DUE_PARTS = {
     "n_due_undated": "Completed, date unknown",
     "n_due_open": "Still open",
     "n_due_failed": "Failed",
-    "n_due_withdrawn": "Withdrawn after the due day",
+    "n_due_withdrawn": "Withdrawn, not before the due day",
     "n_due_expired": "Expired, never completed",
     "n_due_unknown": "Status unknown",
 }
@@ -68,7 +68,7 @@ MISSING = "\N{EN DASH}"
 def format_percent(share: float | None, *, is_whole: bool = False) -> str:
     """Format a share as `62.3%`, or `62%` if it is rounded to whole percents.
 
-    Never 100% for less than all, nor 0% for more than none: as whole percents these are `>99%` and `<1%`.
+    Never 100% for less than all, nor 0% for more than none: these are `>99.9%` and `<0.1%`, as whole percents `>99%` and `<1%`.
     """
     if share is None:
         return MISSING
@@ -76,9 +76,9 @@ def format_percent(share: float | None, *, is_whole: bool = False) -> str:
         return ">99%" if 0.99 < share < 1 else "<1%" if 0 < share < 0.01 else f"{share:.0%}"
     text = f"{share:.1%}"
     if text == "100.0%":
-        return "100%" if share >= 1 else "99.9%"
+        return "100%" if share >= 1 else ">99.9%"
     if text == "0.0%":
-        return "0%" if share == 0 else "0.1%"
+        return "0%" if share == 0 else "<0.1%"
     return text
 
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from lms_pipeline.errors import LakeError
+from lms_pipeline.errors import LakeError, WrongUseError
 from lms_pipeline.storage.damaged_files import set_aside_folder
 
 _NO_SPACE = {
@@ -68,6 +68,22 @@ def atomic_write(path: Path) -> Iterator[Path]:
             replace_file(new, path)
         finally:
             new.unlink(missing_ok=True)
+
+
+def find_target(output: Path, what: str) -> Path:
+    """Return the file that is written for a path of the user: that to which a link leads. `what` names the content in the error.
+
+    Raises:
+        WrongUseError: it is no regular file, as a folder or a device, which a rename would replace.
+    """
+    try:
+        target = output.resolve()
+        is_wrong = output == Path() or (target.exists() and not target.is_file())
+    except (OSError, RuntimeError, ValueError):  # links in a circle, a name that no file can have
+        is_wrong = True
+    if is_wrong:
+        raise WrongUseError(f"{what} can't be written to {str(output)!r}: name a file, which may be new.")
+    return target
 
 
 def remove_file(path: Path, consequence: str) -> None:

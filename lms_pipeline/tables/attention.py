@@ -1,4 +1,4 @@
-"""The table of open enrollments that need someone.
+"""The table of open enrollments that need attention.
 
 Belongs here: its columns and reasons. Not here: how the reasons are decided (`metrics/sql/attention.sql`).
 """
@@ -9,7 +9,7 @@ from lms_pipeline.tables.measures import COUNTED_SOURCES, OPEN_SOURCES, STARTED_
 from lms_pipeline.tables.schema import Column, Table
 
 REASONS = ("overdue", "due_soon", "stuck", "idle", "never_started")
-"""Why an enrollment needs someone, strongest first."""
+"""Why an enrollment needs attention, strongest first."""
 MAX_DAYS_UNTIL_DUE = 7
 """Days from the snapshot's day to the due day within which an enrollment is due soon."""
 MIN_QUIET_DAYS = 14
@@ -20,7 +20,7 @@ _REASON_SOURCES = _SEEN_SOURCES | STARTED_SOURCES | {"due_at"}
 
 ATTENTION = Table(
     "attention",
-    "One row per open enrollment, not superseded, that needs someone: it is overdue or due soon, does not move on, or never "
+    "One row per open enrollment, not superseded, that needs attention: it is overdue or due soon, does not move on, or never "
     "started. A row is identified like one of unified_enrollments.",
     (
         Column(
@@ -41,8 +41,8 @@ ATTENTION = Table(
             "days",
             "int64",
             "Days of the strongest reason. overdue: since the due day; due_soon: left until the due day; stuck, idle: since "
-            "the last sign of life, for idle at least; never_started: since it began, or since a rule's day of opening. Null "
-            "if not known",
+            "the last activity, or at least so many if only an earlier snapshot shows it; never_started: since it began, or "
+            "since a rule's day of opening. Null if not known",
             _REASON_SOURCES,
         ),
         Column("status", "string", "The status at the end of the day", OPEN_SOURCES, nullable=False),

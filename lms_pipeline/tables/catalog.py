@@ -55,7 +55,8 @@ _PAGE_HEADER = """\
 Every table of the lake, `LMS_DATA_DIR/lake/<table>/account_id=<id>/snapshot_date=<YYYY-MM-DD>/data.parquet`. The columns
 `account_id` (string) and `snapshot_date` (date) are in the path. A table over all accounts has only `snapshot_date` there.
 Timestamps are in microseconds, UTC. With `LMS_ROLL_UP`, `LMS_DATA_DIR/lake_by_day/<table>/snapshot_date=<YYYY-MM-DD>/data.parquet`
-has the rows of all accounts, with `account_id` as the first column. `make docs` writes this page from the schema.
+has the rows of all accounts, with `account_id` as the first column, except for `raw_enrollments`, `rejected_enrollments` and
+`portfolio_completion`. `make docs` writes this page from the schema.
 """
 
 

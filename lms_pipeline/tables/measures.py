@@ -139,7 +139,14 @@ ENROLLMENT_SETS = (
 )
 
 RATES = (
-    Rate("completion_rate", "completed", "all", "Compares with the LMS's own screen", STATUS_SOURCES, COUNTED_SOURCES),
+    Rate(
+        "completion_rate",
+        "completed",
+        "all",
+        "Compare it with what the LMS itself shows",
+        STATUS_SOURCES,
+        COUNTED_SOURCES,
+    ),
     Rate(
         "completion_rate_eligible",
         "completed",

@@ -59,7 +59,12 @@ _FIRST_COLUMNS = (
         "days_to_complete_p50", "double", f"{_DURATION}: median of the enrollments completed so far", STATUS_SOURCES
     ),
     Column("days_to_complete_p90", "double", f"{_DURATION}: 90th percentile, interpolated", STATUS_SOURCES),
-    Column("days_to_complete_n", "int64", "Enrollments behind these two percentiles", STATUS_SOURCES),
+    Column(
+        "days_to_complete_n",
+        "int64",
+        "Enrollments ever completed with a known duration, which these two percentiles are of",
+        STATUS_SOURCES,
+    ),
     Column(
         "faulty_durations",
         "int64",
@@ -107,7 +112,7 @@ _LAST_COLUMNS = (
     Column(
         "sentinel_dates",
         "int64",
-        "Dates before 1980, by which an LMS says that there is no date; read as null, and in extra",
+        "Dates before 1980, which mean that there is no date: they are read as null, and extra has them as received",
         DATE_SOURCES | {"due_at", "extra"},
     ),
 )

@@ -44,7 +44,7 @@ COHORT_COMPLETION = Table(
         Column(
             "completed",
             "int64",
-            "Enrollments of the cohort ever completed, with a completion before the end of the month of this row; so far "
+            "Enrollments of the cohort ever completed by the end of the month of this row; by the day of the snapshot "
             "if that month has not ended",
             STATUS_SOURCES,
         ),
@@ -81,7 +81,7 @@ COMPLETION_CURVE = Table(
     "completion_curve",
     "One row per account or course and day since the beginning (0, each day on which an enrollment was completed or left, "
     "and the last day observed): the share completed, left and still open by that day. The curve takes into account that "
-    "young enrollments have had less time.",
+    "recent enrollments have had less time.",
     (
         _SCOPE,
         _COURSE_ID,
@@ -139,16 +139,17 @@ COMPLETION_TREND = Table(
             Column(
                 f"compared_{days}d",
                 "date",
-                f"The day that it is compared with: {days} days earlier, otherwise the latest of the 3 days before that",
+                f"The day that this row is compared with: {days} days earlier, otherwise the latest of the 3 days before that",
             )
             for days in CHANGE_DAYS
         ),
         Column(
             "is_break",
             "bool",
-            "Whether a change is null because one of the two days is reconstructed and the other not",
+            "Whether a change is null because one of the two days is reconstructed and the other not. Always false: this "
+            "version reconstructs no enrollments",
         ),
-        Column("n_all", "int64", "Enrollments in the snapshot, see completion_rate_den"),
+        Column("n_all", "int64", "Enrollments that count, which is the denominator of completion_rate"),
         Column("n_completed", "int64", "Enrollments that are completed"),
         *(Column(rate.name, "double", f"0 to 1: {rate.numerator} / {rate.denominator}") for rate in RATES),
         *(column for rate in RATES for column in _build_change_columns(rate.name, "double")),

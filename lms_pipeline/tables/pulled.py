@@ -214,8 +214,8 @@ REJECTED_ENROLLMENTS = Table(
         Column(
             "payload",
             "string",
-            "The record as received, with `[removed]` in place of credentials, of one over 8 MB the first 64 KB; "
-            "empty after LMS_REJECTED_DAYS",
+            "The record as received, with `[removed]` in place of credentials; of a record over 8 MB only the first 64 KB. "
+            "Empty after LMS_REJECTED_DAYS days",
             enrollment_fields(ALL_FIELDS),
             nullable=False,
         ),

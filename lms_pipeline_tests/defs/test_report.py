@@ -76,7 +76,7 @@ def test_the_asset_says_how_much_it_leaves_out(lake, new_instance):
 
 
 class TestAttention:
-    TEXT = "All accounts, 2026-03-31: 5 open enrollments need someone: 5 overdue."
+    TEXT = "All accounts, 2026-03-31: 5 open enrollments need attention: 5 overdue."
 
     def send(self, lake, instance, webhook, **more):
         requested = {"attention_alert": True, "alert_webhook": SecretStr(webhook.address), **more}

@@ -173,11 +173,21 @@ class TestPortfolio:
         assert (row["account_id"], row["n_all"], row["compared_7d"]) == (None, 50, MARCH[0])
         assert (row["n_all_change_7d"], row["is_break"]) == (change, False)
 
+    def test_is_not_compared_if_an_account_of_its_day_is_not_in_it(self, data):
+        """Both accounts have both days; the second portfolio was computed before `beta` published."""
+        for day, accounts in ((MARCH[0], 2), (MARCH[7], 1)):
+            for account in ("acme", "beta"):
+                publish_accounts(data, day, account=account, n_all=100)
+            publish_all_accounts(data, day, {"accounts": accounts, "n_all": 100 * accounts})
+        row = read_trend(data, "portfolio")[MARCH[7]]
+        assert (row["compared_7d"], row["n_all_change_7d"]) == (MARCH[0], None)
+
     def test_is_compared_where_the_same_accounts_are_reconstructed(self, data):
         for day, reconstructed in ((MARCH[0], (5, 0)), (MARCH[7], (0, 5)), (MARCH[14], (0, 6))):
             for account, rows in zip(("acme", "beta"), reconstructed, strict=True):
                 publish_accounts(data, day, account=account, rows_reconstructed=rows)
-            publish_all_accounts(data, day, {"n_all": day.day, "rows_reconstructed": sum(reconstructed)})
+            of_both = {"accounts": 2, "n_all": day.day, "rows_reconstructed": sum(reconstructed)}
+            publish_all_accounts(data, day, of_both)
         rows = read_trend(data, "portfolio")
         assert (rows[MARCH[7]]["n_all_change_7d"], rows[MARCH[7]]["is_break"]) == (None, True)
         assert (rows[MARCH[14]]["n_all_change_7d"], rows[MARCH[14]]["is_break"]) == (7, False)

@@ -1,4 +1,4 @@
-"""Attention: the open enrollments that need someone, and why.
+"""Attention: the open enrollments that need attention, and why.
 
 The snapshot is of 2026-03-31.
 """

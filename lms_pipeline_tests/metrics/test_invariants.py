@@ -156,7 +156,7 @@ def test_a_second_implementation_finds_the_same_who_need_attention(seed: int, zo
 
 
 def find_reasons(sets: plain_metrics.Sets, position: int) -> dict[str, int | None]:
-    """Return why an open enrollment needs someone, strongest first, each with its days; no earlier snapshot is known."""
+    """Return why an open enrollment needs attention, strongest first, each with its days; no earlier snapshot is known."""
     row, progress = sets.rows[position], sets.rows[position]["progress_percent"]
     due, began, seen = (sets.on(row[name]) for name in ("due_at", "began", "last_activity_at"))
     if seen is not None and seen > sets.day:

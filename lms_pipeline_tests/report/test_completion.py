@@ -42,6 +42,14 @@ def read_titles(courses: Courses) -> list[str]:
     return [title for _, title, _ in read_rows(courses)]
 
 
+@pytest.mark.parametrize(
+    ("completed", "eligible", "percent"), [(299, 300, ">99%"), (1, 300, "<1%"), (300, 300, "100%"), (0, 300, "0%")]
+)
+def test_a_percent_is_all_or_none_only_if_the_rate_is(courses, completed, eligible, percent):
+    [[rate, _, _]] = read_rows(courses(course(1, completed, eligible)))
+    assert rate.split()[-1] == percent
+
+
 class TestLargest:
     def test_have_a_bar_a_rate_and_its_parts(self, courses):
         shown = courses(course(1, 3, 4), course(2, 1_500, 2_000), course(3, 0, 20))

@@ -14,7 +14,16 @@ from lms_pipeline.report.sections import mandatory, quality
 from lms_pipeline.report.small_groups import select_account
 from lms_pipeline.report.views import limit_rows
 from lms_pipeline.settings import Settings
-from lms_pipeline_tests.support.report_lake import DAY, NOW, Enrolled, count, count_courses, publish_day, register
+from lms_pipeline_tests.support.report_lake import (
+    DAY,
+    NOW,
+    Enrolled,
+    count,
+    count_courses,
+    lack_raw_records,
+    publish_day,
+    register,
+)
 
 
 @pytest.mark.parametrize(
@@ -69,13 +78,16 @@ def test_mandatory_courses_are_the_largest(tmp_path, monkeypatch):
     assert ([row[0].text for row in table.rows], table.note) == (["Course b"], "The 1 largest of 2.")
 
 
-def test_reasons_of_incomplete_snapshots_are_those_of_the_largest_accounts(company, monkeypatch):
+def test_accounts_that_lack_raw_records_are_the_largest(tmp_path, monkeypatch):
     monkeypatch.setattr(quality, "MAX_REASONS", 1)
-    content = build_content(company())
-    for account in content.accounts[:2]:
-        object.__setattr__(account.quality, "incomplete_because", "no answer")
-    notes = quality.build_quality(content).notes
-    assert notes[1:3] == ["Northwind Traders: no answer", "Reasons of incomplete snapshots: The 1 largest of 2."]
+    accounts = {"acme": [Enrolled("u1", "c")], "beta": [Enrolled("u1", "c"), Enrolled("u2", "c")]}
+    for account_id in accounts:
+        lack_raw_records(DataDir(tmp_path), account_id, "Truto refused them.")
+    notes = quality.build_quality(build(tmp_path, accounts)).notes
+    assert notes[:2] == [
+        "Beta lacks raw records: without a role an instructor counts as a learner. Truto refused them.",
+        "Accounts that lack raw records: The 1 largest of 2.",
+    ]
 
 
 class TestLargestCourses:

@@ -6,9 +6,11 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.accounts.rules import RULES_ENTRY
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, Partition
+from lms_pipeline.metrics.portfolio_days import find_portfolio_changes
 from lms_pipeline.report.content import Curve, build_content, name_courses
 from lms_pipeline.report.page import build_sections
 from lms_pipeline.report.reading import NothingToReportError
@@ -22,6 +24,7 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS
 from lms_pipeline_tests.support.lake_files import PROVENANCE, write
 from lms_pipeline_tests.support.report_lake import (
     DAY,
@@ -29,6 +32,7 @@ from lms_pipeline_tests.support.report_lake import (
     Enrolled,
     count,
     count_courses,
+    lack_raw_records,
     publish_day,
     publish_portfolio_row,
     register,
@@ -109,8 +113,8 @@ class TestMandatoryWithoutARate:
 @pytest.mark.parametrize(
     ("open_ones", "sentence"),
     [
-        (1, " 1 of 2 mandatory enrollments is open and not yet due, and counts as not completed."),
-        (2, " 2 of 3 mandatory enrollments are open and not yet due, and count as not completed."),
+        (1, " 1 mandatory enrollment is open and not yet due, and counts as not completed."),
+        (2, " 2 mandatory enrollments are open and not yet due, and count as not completed."),
     ],
 )
 def test_mandatory_enrollments_with_time_left_stand_beside_the_rate(data, open_ones, sentence):
@@ -147,7 +151,7 @@ class TestAccountsWithoutTheDay:
 
     def test_are_said_in_the_message(self, data):
         publish_day(data, "acme", DAY, OVERDUE)
-        message = "All accounts (1 of 2), 2026-03-31: 3 open enrollments need someone: 3 overdue."
+        message = "All accounts (1 of 2), 2026-03-31: 3 open enrollments need attention: 3 overdue."
         assert format_message(build(data)) == message
 
 
@@ -158,6 +162,17 @@ def test_an_outdated_portfolio_is_not_in_the_trend(data):
     for day in (earlier, DAY):
         publish_day(data, "acme", day, OVERDUE)
     assert [point.figures.enrollments for point in build(data).points] == [3, 3]
+
+
+def test_a_portfolio_without_an_account_of_its_day_is_not_in_the_trend(data):
+    """The file of `beta` could not be read when it was computed."""
+    earlier = DAY - timedelta(days=7)
+    for day in (earlier, DAY):
+        for account_id in ("acme", "beta"):
+            publish_day(data, account_id, day, OVERDUE)
+    origin = find_portfolio_changes(data, Registry(data).read_accounts()).outdated[earlier]
+    publish_portfolio_row(data, earlier, count(OVERDUE), accounts=1, missing=1, origin=origin)
+    assert [point.figures.enrollments for point in build(data).points] == [6, 6]
 
 
 def damage(path):
@@ -182,8 +197,8 @@ class TestADamagedFile:
         harm(data.file(table, Partition("acme", DAY)))
         content = build(data)
         assert [account.name for account in content.accounts] == ["Beta"]
-        assert "1 account is left out, since a file can't be read: Acme." in list_notes(content)
-        assert "Left out because a file can't be read: Acme." in read_section(content, "quality").notes
+        assert "1 account is left out, since its files can't be used: Acme." in list_notes(content)
+        assert "Left out because its files can't be used: Acme." in read_section(content, "quality").notes
 
     def test_of_the_only_account_is_an_error(self, data):
         publish_day(data, "acme", DAY, OVERDUE)
@@ -199,14 +214,18 @@ class TestADamagedFile:
 
 
 def test_a_cohort_is_the_sum_over_accounts(data):
-    """Each month has a sixth of 12 and of 24 enrollments; after 3 months half of 2 and a quarter of 4 are completed."""
-    for account_id, size, done in (("acme", 12, 6), ("beta", 24, 6)):
+    """Each month has a sixth of 12 and of 24 enrollments; after 3 months half of 2 and a quarter of 4 are completed.
+
+    Of `gamma` no enrollment is in a cohort.
+    """
+    register(data, {"gamma": "Gamma"})
+    for account_id, size, done in (("acme", 12, 6), ("beta", 27, 6), ("gamma", 5, 0)):
         enrollments = [Enrolled(f"u{n}", "c", "completed" if n < done else "in_progress") for n in range(size)]
         publish_day(data, account_id, DAY, enrollments)
     table = read_section(build(data), "cohorts").exhibits[0].table
     month = table.rows[0]
     assert (month[0].text, month[1].text, month[5].text) == ("Oct 2025", "6", "33.3%")
-    assert read_section(build(data), "cohorts").notes == ["6 enrollments without usable dates left out."]
+    assert read_section(build(data), "cohorts").notes == ["8 enrollments without usable dates left out."]
 
 
 @pytest.mark.parametrize(
@@ -222,14 +241,57 @@ def test_courses_of_one_title_have_their_id(courses, names):
     assert name_courses(courses) == names
 
 
-def test_tables_of_different_rules_are_named(data):
-    publish_day(data, "acme", DAY, OVERDUE)
+def publish_other_courses(data, metadata):
+    """Publish courses of `acme` with metadata that its other tables do not have."""
     path = data.file(COURSE_COMPLETION, Partition("acme", DAY))
     names = COURSE_COMPLETION.column_names
     rows = [{name: value for name, value in row.items() if name in names} for row in count_courses(OVERDUE)]
-    write(path, COURSE_COMPLETION, *rows, metadata={**PROVENANCE, RULES_ENTRY: "other"})
-    (note,) = [note for note in read_section(build(data), "quality").notes if "different rules" in note]
-    assert note.endswith("again: Acme.")
+    write(path, COURSE_COMPLETION, *rows, metadata={**PROVENANCE, **metadata})
+
+
+@pytest.mark.parametrize("entry", [RULES_ENTRY, "source_digest"])
+class TestTablesOfDifferentRulesOrPulls:
+    def test_are_named(self, data, entry):
+        publish_day(data, "acme", DAY, OVERDUE)
+        publish_other_courses(data, {entry: "other"})
+        (note,) = [note for note in read_section(build(data), "quality").notes if "different rules" in note]
+        assert note.endswith("again: Acme.")
+
+    def test_are_not_shown_with_a_limit(self, data, entry):
+        """The difference between both may be a small group."""
+        for account_id in ("acme", "beta"):
+            publish_day(data, account_id, DAY, OVERDUE)
+        publish_other_courses(data, {entry: "other"})
+        content = build(data, limit=3)
+        assert ([account.name for account in content.accounts], content.accounts_damaged) == (["Beta"], ["Acme"])
+
+
+class TestMissingRawRecords:
+    def test_are_said_with_their_reason(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        lack_raw_records(data, "acme", "Truto refused 3 of them.")
+        assert read_section(build(data, account_id="acme"), "quality").notes[0] == (
+            "Acme lacks raw records: without a role an instructor counts as a learner. Truto refused 3 of them."
+        )
+
+    def test_are_said_without_the_reason_if_counts_are_withheld(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        lack_raw_records(data, "acme", "Truto refused 3 of them.")
+        assert read_section(build(data, 3, "acme"), "quality").notes[0] == (
+            "Acme lacks raw records: without a role an instructor counts as a learner."
+        )
+
+    def test_are_not_known_of_a_damaged_file_and_leave_nothing_out(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        lack_raw_records(data, "acme", "Truto refused 3 of them.")
+        cut(data.file(RAW_ENROLLMENTS, Partition("acme", DAY)))
+        content = build(data, account_id="acme")
+        assert ([account.name for account in content.accounts], content.accounts_damaged) == (["Acme"], [])
+
+    def test_of_another_pull_are_not_said(self, data):
+        publish_day(data, "acme", DAY, OVERDUE)
+        lack_raw_records(data, "acme", "Truto refused 3 of them.", run_id="another")
+        assert not any("raw records" in note for note in read_section(build(data), "quality").notes)
 
 
 def test_a_day_before_the_first_names_the_first(data):

@@ -156,6 +156,14 @@ class TestAPortfolio:
         assert "on_time_rate" not in add_up([shown, withholding]).rates
         assert "on_time_rate" in add_up([shown, shown]).rates
 
+    def test_withholds_the_rate_of_learners_if_a_course_of_one_account_is_left_out(self):
+        """The account with all of its courses alone would stand for both: 100%, and half of the other's are not compliant."""
+        everybody = enroll("a", "u1", "u2", "u3", is_required=True, status="completed")
+        others = [*enroll("a", "v1", "v2", "v3", is_required=True), *enroll("b", "v1")]
+        figures = add_up([choose(everybody), choose(others, account_id="beta")])
+        assert "learner_compliance_rate" not in figures.rates
+        assert "learner_compliance_rate" in figures.withheld
+
     def test_divides_summed_numerators_by_summed_denominators(self):
         """3 of 4 and 1 of 6: 40%, where the mean of both rates is 46%."""
         first = [*enroll("a", "u1", "u2", "u3", status="completed"), *enroll("a", "u4")]

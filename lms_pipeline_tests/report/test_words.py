@@ -23,7 +23,7 @@ def test_the_parts_of_due_are_sets():
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0.6234, "62.3%"), (0, "0%"), (1, "100%"), (0.9999, "99.9%"), (0.0001, "0.1%"), (None, "\N{EN DASH}")],
+    [(0.6234, "62.3%"), (0, "0%"), (1, "100%"), (0.9999, ">99.9%"), (0.0001, "<0.1%"), (None, "\N{EN DASH}")],
 )
 def test_a_share_is_never_rounded_to_nobody_or_everybody(share, text):
     assert words.format_percent(share) == text

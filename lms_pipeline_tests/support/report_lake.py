@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
+from lms_pipeline.metrics.portfolio import ORIGIN
 from lms_pipeline.tables.attention import ATTENTION
 from lms_pipeline.tables.measures import ENROLLMENT_SETS
 from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COURSE_COMPLETION, PORTFOLIO_COMPLETION
 from lms_pipeline.tables.over_time import COHORT_COMPLETION, COMPLETION_CURVE
-from lms_pipeline.tables.pulled import REJECTED_ENROLLMENTS, STATUSES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, STATUSES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 from lms_pipeline_tests.support.lake_files import PROVENANCE, enrollment, write
 
@@ -142,11 +143,21 @@ def publish_day(
     _write(data, ATTENTION, account_id, day, *_build_attention(day, enrollments, names))
 
 
-def publish_portfolio_row(data: DataDir, day: date, row: dict[str, Any], accounts: int, missing: int) -> None:
+def lack_raw_records(data: DataDir, account_id: str, reason: str, **metadata: str) -> None:
+    """Write raw enrollments as a pull whose raw records could not be fetched, for that reason."""
+    path = data.file(RAW_ENROLLMENTS, Partition(account_id, DAY))
+    write(path, RAW_ENROLLMENTS, metadata={**PROVENANCE, "incomplete_because": reason, **metadata})
+
+
+def publish_portfolio_row(
+    data: DataDir, day: date, row: dict[str, Any], accounts: int, missing: int, origin: str | None = None
+) -> None:
+    """Write the portfolio of a day; `origin` is that of the accounts' files, without one it counts as outdated."""
     write(
         data.file(PORTFOLIO_COMPLETION, DayPartition(day)),
         PORTFOLIO_COMPLETION,
         {"accounts": accounts, "accounts_missing": missing, **row},
+        metadata=PROVENANCE if origin is None else {**PROVENANCE, ORIGIN: origin},
     )
 
 
@@ -175,7 +186,7 @@ def _build_cohorts(day: date, course_id, title, enrollments) -> Iterable[dict[st
                 "completed": completed,
                 "rate": completed / enrolled if enrolled else None,
                 "is_whole": True,
-                "left_out": 3,
+                "left_out": len(enrollments) % 6,
             }
 
 

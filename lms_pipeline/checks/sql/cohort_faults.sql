@@ -25,7 +25,7 @@ faults AS (
     SELECT 'share' AS kind, 'rate' AS figure, text
     FROM rows
     WHERE is_whole <> (rate IS NOT NULL)
-    OR abs(rate * enrolled - completed) > $max_error
+    OR abs(rate * enrolled - completed) > $max_error * enrolled
     OR completed NOT BETWEEN 0 AND enrolled
     OR enrolled < 1
     UNION ALL

@@ -1,4 +1,4 @@
--- Open enrollments that need someone, with the reasons.
+-- Open enrollments that need attention, with the reasons.
 -- Here: the reasons, and the comparison with one earlier snapshot. Not here: which snapshot that is (earlier.py).
 -- View: with_activity (activity_utc.sql or activity_local.sql). Table: unified_columns, empty.
 -- Variables: snapshot_date, earlier_path, earlier_day (null if there is no earlier snapshot to compare with),

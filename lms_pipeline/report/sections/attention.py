@@ -32,7 +32,7 @@ TITLE = "Who needs attention"
 
 
 def build_attention(content: ReportContent) -> Section:
-    """Return the section about open enrollments that need someone."""
+    """Return the section about open enrollments that need attention."""
     totals = sum_reasons([account.reasons for account in content.accounts])
     if not totals:
         return Section("attention", TITLE, _explain_none(content), notes=list(_list_notes(content)))
@@ -85,14 +85,14 @@ def _describe(content: ReportContent, totals: Sequence[ReasonCount]) -> str:
         return f"Open enrollments by their strongest reason, rounded: {', '.join(parts)}."
     total = sum(count.enrollments for count in totals)
     need = choose_form(total, "needs", "need")
-    return f"{format_count(total, 'open enrollment')} {need} someone: {', '.join(parts)}."
+    return f"{format_count(total, 'open enrollment')} {need} attention: {', '.join(parts)}."
 
 
 def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Iterator[Exhibit]:
     has_learners = all(count.learners is not None for count in totals)
     table = TableView(
         "table-attention",
-        "Open enrollments that need someone, by their strongest reason",
+        "Open enrollments that need attention, by their strongest reason",
         ["Reason", "Enrollments", *(["Learners"] if has_learners else []), "Meaning"],
         [
             [
@@ -115,7 +115,7 @@ def _build_figures(content: ReportContent, totals: Sequence[ReasonCount]) -> Ite
 
 
 def _build_course_table(content: ReportContent) -> TableView:
-    """Return the courses where most enrollments need someone."""
+    """Return the courses where most enrollments need attention."""
     names = content.account_names if len(content.accounts) > 1 else {}
     found = content.attention_courses
     shown, note = limit_rows(found.rows, MAX_ATTENTION_COURSES, found.count)

@@ -28,7 +28,7 @@ NOTES = (
 
 
 def build_definitions(content: ReportContent) -> Section:
-    """Return the section with the definitions of the rates that have a figure, and of the sets behind them."""
+    """Return the section with the definitions of the rates, and of the sets behind them."""
     rates = TableView(
         "table-rates",
         "Rates",

@@ -120,9 +120,9 @@ def _list_warnings(content: ReportContent) -> Iterator[str]:
         accounts = format_count(len(content.accounts_missing), "account")
         yield f"{accounts} {have} no snapshot of this day: {_list_names(content.accounts_missing)}."
     if content.accounts_damaged:
-        are = choose_form(len(content.accounts_damaged), "is", "are")
         accounts = format_count(len(content.accounts_damaged), "account")
-        yield f"{accounts} {are} left out, since a file can't be read: {_list_names(content.accounts_damaged)}."
+        why = choose_form(len(content.accounts_damaged), "is left out, since its", "are left out, since their")
+        yield f"{accounts} {why} files can't be used: {_list_names(content.accounts_damaged)}."
     incomplete = sum(not account.quality.is_complete for account in content.accounts)
     if incomplete:
         are = choose_form(incomplete, "is", "are")

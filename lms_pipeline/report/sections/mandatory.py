@@ -42,9 +42,9 @@ def build_mandatory(content: ReportContent) -> Section:
     first = figures.rates[known[0]]
     lead = f"{format_percent(first.value, is_whole=first.of is None)}: {format_share(known[0], first)}."
     if not_due := figures.counts.get("n_required_not_due"):
-        required = format_count(figures.counts["n_required"] or 0, "mandatory enrollment")
+        # not of all: an account without due days does not know how many of its own there are
         verbs = choose_form(not_due, "is open and not yet due, and counts", "are open and not yet due, and count")
-        lead += f" {not_due:,} of {required} {verbs} as not completed."
+        lead += f" {format_count(not_due, 'mandatory enrollment')} {verbs} as not completed."
     return Section(
         "mandatory", TITLE, lead, list(_build_figures(content, figures, known)), list(_list_notes(content, figures))
     )
@@ -159,7 +159,13 @@ def _list_notes(content: ReportContent, figures: Figures) -> Iterator[str]:
             "Withdrawn mandatory enrollments count in no rate of mandatory training, and their number is withheld: a rate can "
             "rise without an improvement."
         )
-    if counts.get("n_mandatory_withdrawn") is not None:
+    removes = counts.get("withdrawal_rate_den") is None and counts.get("n_required") is not None
+    if removes:
+        yield (
+            "The LMS removes an enrollment instead of reporting it as withdrawn. If the number of mandatory enrollments falls "
+            "while the rate rises, the rate did not improve."
+        )
+    elif counts.get("n_mandatory_withdrawn") is not None:
         yield (
             f"Withdrawn: {format_count(counts['n_mandatory_withdrawn'], 'mandatory enrollment')}, which count in no rate of "
             "mandatory training. If this number rises together with the rate, the rate did not improve."

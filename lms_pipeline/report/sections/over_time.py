@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lms_pipeline.errors import format_count
+from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.report.charts import BandPoint, HeatCell, Series, build_curves, build_heat_map, build_trend
 from lms_pipeline.report.content import Curve, ReportContent
 from lms_pipeline.report.sections.missing_tables import describe_missing
@@ -125,7 +125,7 @@ def build_cohorts(content: ReportContent) -> Section:
     table = TableView(
         "table-cohorts",
         "Share completed by month of enrollment",
-        ["Month of enrollment", "Enrolled", *(f"After {month}" for month in months)],
+        ["Month of enrollment", "Enrolled", *("Same month" if month == 0 else f"After {month}" for month in months)],
         [
             [build_name_cell(format_month(cohort)), build_count_cell(enrolled[cohort])]
             + [_build_optional_cell(rates.get((cohort, month))) for month in months]
@@ -138,7 +138,7 @@ def build_cohorts(content: ReportContent) -> Section:
         for (cohort, month), rate in sorted(rates.items())
         if cohort in cohorts[-MAX_COHORTS:] and month <= MAX_MONTHS
     ]
-    left_out = content.cohorts[0]["left_out"]
+    left_out = _count_outside(content, sum(enrolled.values()))
     notes = [f"{format_count(left_out, 'enrollment')} without usable dates left out."] if left_out else []
     if missing := describe_missing(content, COHORT_COMPLETION):
         notes.append(missing)
@@ -281,18 +281,26 @@ def _describe_curve(curve: Curve, *, is_one: bool) -> str:
     if day < NAMED_MILESTONE:
         return within
     half = next((point.day for point in points if (point.completed or 0) >= 0.5), None)
-    return (
-        f"{within} {'Fewer than half have completed so far.' if half is None else f'Half complete within {half} days.'}"
-    )
+    if half is None:
+        return f"{within} Fewer than half have completed so far."
+    return f"{within} Half complete within {format_count(half, 'day')}."
+
+
+def _count_outside(content: ReportContent, enrolled: int) -> int:
+    """Return how many enrollments are in no cohort, of the accounts that have the table; one without a cohort has no row in it."""
+    table = COHORT_COMPLETION.name
+    of_accounts = (one for one in content.accounts if table not in one.quality.missing_tables)
+    return sum(one.shown.figures.enrollments for one in of_accounts) - enrolled
 
 
 def _describe_curve_notes(content: ReportContent, curves: Sequence[Curve]) -> Iterator[str]:
     yield (
         "Leaving counts against completion, and enrollments that are still open count for as long as they were observed. "
-        "The bands are 95% confidence intervals. Enrollments that the LMS removed before the first snapshot were never seen."
+        "The bands are 95% confidence intervals. Enrollments that the LMS has removed are in no curve."
     )
     if len(content.accounts) > len(curves):
-        yield f"The {len(curves)} largest accounts; a report of one account shows its own curve."
+        shown = choose_form(len(curves), "largest account that has one", "largest accounts that have one")
+        yield f"Curves of the {len(curves)} {shown}; a report of one account shows its own curve."
     left_out = sum(curve.left_out or 0 for curve in curves)
     if left_out:
         yield f"{format_count(left_out, 'enrollment')} without usable dates left out."

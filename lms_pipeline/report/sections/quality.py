@@ -5,12 +5,12 @@ Belongs here: what a reader must know before trusting the figures.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 
 from lms_pipeline.errors import choose_form, format_count
 from lms_pipeline.report.completion import shorten
-from lms_pipeline.report.content import AccountContent, ReportContent
+from lms_pipeline.report.content import ReportContent
 from lms_pipeline.report.views import (
     Cell,
     Exhibit,
@@ -25,9 +25,9 @@ from lms_pipeline.report.words import MISSING, format_day, format_instant
 
 MAX_ROWS = 300
 MAX_REASONS = 20
-"""Incomplete snapshots whose reason is listed."""
+"""Accounts that a note names."""
 MAX_REASON_LENGTH = 300
-"""Characters of the reason why a snapshot is incomplete, which may quote a response."""
+"""Characters of the reason why raw records are missing, which may quote a response."""
 COUNTS = {
     "rows_carried": "Carried over",
     "rows_roster": "From a roster",
@@ -99,18 +99,20 @@ def _list_notes(content: ReportContent) -> Iterator[str]:
         yield f"Without a snapshot of {format_day(content.day)}, and in no figure: {', '.join(names)}. {note}".rstrip()
     if content.accounts_damaged:
         names, note = limit_rows(content.accounts_damaged, MAX_REASONS)
-        yield f"Left out because a file can't be read: {', '.join(names)}. {note}".rstrip()
-    mixed = [account.name for account in content.accounts if account.quality.has_mixed_rules]
+        its = choose_form(len(content.accounts_damaged), "its", "their")
+        yield f"Left out because {its} files can't be used: {', '.join(names)}. {note}".rstrip()
+    mixed = [account.name for account in content.accounts if account.quality.has_mixed_sources]
     if mixed:
         names, note = limit_rows(mixed, MAX_REASONS)
         yield (
-            "The tables of these accounts were computed with different rules, so that sections may contradict each other; "
+            "The tables of these accounts were computed from different pulls or with different rules, so that sections may "
+            "contradict each other; "
             f"materialize the metrics of the day again: {', '.join(names)}. {note}"
         ).rstrip()
     left_out = sum(account.shown.figures.counts.get("left_out_by_rule") or 0 for account in content.accounts)
     if left_out:
         yield f"{format_count(left_out, 'enrollment')} left out by a rule of the rules file (LMS_RULES_FILE)."
-    yield from _list_reasons(content.accounts)
+    yield from _list_raw_gaps(content)
     yield (
         "Rejected: records without the fields that identify an enrollment; they are in no figure. Carried over: enrollments "
         "whose roster entry did not change, so that an earlier response stands for them. Oldest response: how old the oldest "
@@ -118,11 +120,12 @@ def _list_notes(content: ReportContent) -> Iterator[str]:
     )
 
 
-def _list_reasons(accounts: Sequence[AccountContent]) -> Iterator[str]:
-    """Yield why snapshots are incomplete, those of the largest accounts first."""
-    incomplete = [account for account in accounts if account.quality.incomplete_because]
-    shown, note = limit_rows(incomplete, MAX_REASONS, are_largest=True)
+def _list_raw_gaps(content: ReportContent) -> Iterator[str]:
+    """Yield which accounts lack raw records, the largest first; and why, unless counts are withheld."""
+    lacking = [account for account in content.accounts if account.quality.raw_gaps]
+    shown, note = limit_rows(lacking, MAX_REASONS, are_largest=True)
     for account in shown:
-        yield f"{account.name}: {shorten(account.quality.incomplete_because or '', MAX_REASON_LENGTH)}"
+        why = shorten(account.quality.raw_gaps or "", MAX_REASON_LENGTH) if content.limit == 1 else ""
+        yield f"{account.name} lacks raw records: without a role an instructor counts as a learner. {why}".rstrip()
     if note:
-        yield f"Reasons of incomplete snapshots: {note}"
+        yield f"Accounts that lack raw records: {note}"
