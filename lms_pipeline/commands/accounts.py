@@ -28,9 +28,10 @@ def accounts() -> None:
 
 @accounts.command("list")
 def list_accounts() -> None:
-    """Print all accounts of the registry, when a pull continues whose LMS allows no call before, and which pulls stopped.
+    """Print all accounts of the registry.
 
-    A pull stops at a bound of its responses or for lack of space.
+    Also prints when each pull that waits for its LMS continues, and which pulls stopped at a bound of their responses or
+    for lack of space.
     """
     settings = load_settings()
     registered = Registry.open(settings).read_accounts()
@@ -57,7 +58,8 @@ def list_accounts() -> None:
         )
     print_table(table)
     for stopped in find_stopped(DataDir.open(settings)):
-        click.echo(f"{stopped.partition} stopped at {format_time(stopped.at, zone)}: {stopped.reason}")
+        at = stopped.at.astimezone(zone)
+        click.echo(f"{stopped.partition} stopped at {at:%Y-%m-%d %H:%M} {zone}: {stopped.reason}")
 
 
 def _format_strategy(option: str, chosen: str) -> str:

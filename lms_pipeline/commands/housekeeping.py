@@ -13,6 +13,7 @@ import click
 
 from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.names import refuse_name
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.commands.common import load_settings, parse_day, print_warehouse
 from lms_pipeline.commands.terminal import echo
 from lms_pipeline.errors import WrongUseError, format_count
@@ -72,6 +73,7 @@ def housekeeping(*, dry_run: bool, wrong: tuple[str, str] | None, rebuild_index:
         expired += others
         removed += remove(data, others, lambda warning: echo(warning, err=True))
         remove_old_state(data)
+        Registry(data).store_copy()
         if events := remove_old_events(settings, instance):
             echo(f"Removed {format_count(events, 'old event')} from Dagster's log.")
         reported = report_events(instance, data, missing, min_cohort=settings.min_cohort)

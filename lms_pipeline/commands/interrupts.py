@@ -24,9 +24,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class SignalWatch:
     """A thread that reads which signal arrives: Dagster replaces signal handlers and hides the number.
 
-    A signal is repeated once after `REPEAT_SECONDS`. If the process is still there after `MAX_STOP_SECONDS`, it ends at once. Nothing is lost by that: files are
-    published by a rename, locks end with the process, and each response is stored when it arrives; with a bucket on this
-    machine, of which the bucket has the copy of `LMS_CHECKPOINT_SECONDS` ago.
+    A signal is repeated once after `REPEAT_SECONDS`. If the process is still there after `MAX_STOP_SECONDS`, it ends at
+    once. Nothing is lost by that: files are published by a rename, locks end with the process, and each response is stored
+    when it arrives; with a bucket on this machine, of which the bucket has the copy of `LMS_CHECKPOINT_SECONDS` ago.
     """
 
     def __init__(self, summarize: Callable[[], str]) -> None:

@@ -81,9 +81,10 @@ def materialize(
 
     settings = load_settings()
     selection = parse_selection(select)
+    of_accounts = not selection or not ACCOUNT_ASSETS.isdisjoint(selection)
+    _refuse_options_without_effect(selection, accounts if not of_accounts else (), first, last)
     days = _list_days(settings, first, last) if selection != ["warehouse"] else []
     names = load_display_names(settings)
-    of_accounts = not selection or not ACCOUNT_ASSETS.isdisjoint(selection)
     account_ids = _find_accounts(settings, accounts) if of_accounts else []
     portfolio_days = days if PORTFOLIO_COMPLETION.name in selection else []
     rolled_up_days = days if BY_DAY in selection else []
@@ -97,7 +98,7 @@ def materialize(
     if dry_run and is_pull:
         _print_estimates(settings, partitions, names)
     elif dry_run:
-        echo(f"{format_count(len(partitions), 'account-day')} would be computed, without a call.")
+        echo(_describe_computed(len(partitions) if of_accounts else None, len(portfolio_days or rolled_up_days)))
     if dry_run:
         return
     if settings.frozen_now:
@@ -118,6 +119,33 @@ def materialize(
         runs_count = len(partitions) + len(portfolio_days) + len(rolled_up_days) + 1
         echo(f"{len(failed)} of {format_count(runs_count, 'run')} failed.", err=True)
         sys.exit(1)
+
+
+def _refuse_options_without_effect(
+    selection: list[str], accounts: tuple[str, ...], first: date | None, last: date | None
+) -> None:
+    """Refuse accounts for a selection without tables of accounts, and days for the warehouse alone.
+
+    Raises:
+        WrongUseError: with the option that would change nothing.
+    """
+    selected = ",".join(selection)
+    if accounts:
+        raise WrongUseError(
+            f"--account changes nothing with --select {selected}, which is over all accounts: leave it out."
+        )
+    if selection == ["warehouse"] and (first or last):
+        raise WrongUseError(
+            f"--date and --to change nothing with --select {selected}, which has all days: leave them out."
+        )
+
+
+def _describe_computed(account_days: int | None, days: int) -> str:
+    """Return what a selection without a pull would compute; None is a selection without tables of accounts."""
+    counts = [] if account_days is None else [format_count(account_days, "account-day")]
+    if days:
+        counts.append(f"{format_count(days, 'day')} over all accounts")
+    return f"{' and '.join(counts or ['The warehouse'])} would be computed, without a call."
 
 
 def _skip_missing(settings: Settings, partitions: list[Partition]) -> list[Partition]:

@@ -119,8 +119,8 @@ def _read_message(error: duckdb.Error) -> str:
                 "writes it again."
             ) from None
         raise LmsPipelineError(
-            f"{found[0]} can't be read: it is damaged; restore it, or run `lms-pipeline replay` for its day. Without it, "
-            "`lms-pipeline materialize --select warehouse` builds a warehouse of the other files."
+            f"{found[0]} can't be read: it is missing or damaged; restore it, or run `lms-pipeline replay` for its day. Without "
+            "it, `lms-pipeline materialize --select warehouse` builds a warehouse of the other files."
         ) from None
     return message
 

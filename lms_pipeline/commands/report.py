@@ -5,6 +5,7 @@ Belongs here: its options and output. The report is in `report/`.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import click
@@ -17,7 +18,13 @@ from lms_pipeline.storage.disk import format_bytes, measure_size
 
 
 @click.command()
-@click.option("--date", "day", metavar="DATE", help="Day of the report. Default: the latest with completion metrics.")
+@click.option(
+    "--date",
+    "day",
+    type=parse_day,
+    metavar="YYYY-MM-DD",
+    help="Day of the report. Default: the latest with completion metrics.",
+)
 @click.option("--account", metavar="ID", help="Only this account. Default: all accounts together.")
 @click.option(
     "-o",
@@ -28,7 +35,7 @@ from lms_pipeline.storage.disk import format_bytes, measure_size
 @click.option(
     "--with-names", is_flag=True, help="List those who need attention by name. Refused if LMS_MIN_COHORT is above 1."
 )
-def report(day: str | None, account: str | None, output: Path | None, *, with_names: bool) -> None:
+def report(day: date | None, account: str | None, output: Path | None, *, with_names: bool) -> None:
     """Write the completion report, one HTML file that needs no connection.
 
     Groups under LMS_MIN_COHORT learners are withheld.
@@ -38,6 +45,6 @@ def report(day: str | None, account: str | None, output: Path | None, *, with_na
     settings = load_settings()
     if account is not None:
         find_account(settings, account)
-    path = write_report(settings, parse_day(day) if day else None, account, output, with_names=with_names)
+    path = write_report(settings, day, account, output, with_names=with_names)
     place = DataDir.open(settings).describe(path) if output is None else str(output)
     echo(f"The report is at {place} ({format_bytes(measure_size(path))}).")

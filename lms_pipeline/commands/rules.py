@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 def rules(*, lists_courses: bool) -> None:
     """Print the rules for courses, what they match in the latest snapshot of each account, and what is wrong with them.
 
-    Exits with 1 if a rule matches nothing or contradicts another one, or a snapshot can't be read, with 2 if LMS_RULES_FILE can't be used. Prints no
-    id of a learner.
+    Exits with 1 if a rule matches nothing or contradicts another one, or a snapshot can't be read, with 2 if LMS_RULES_FILE
+    can't be used. Prints no id of a learner.
     """
     from lms_pipeline.checks.rules import describe_unknown_accounts, describe_unmatched, find_unmatched_rules
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow

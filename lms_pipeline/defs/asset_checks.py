@@ -29,7 +29,7 @@ from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import PERSONAL_IDS
 from lms_pipeline.defs.partitions import build_account_days, build_days, build_partition_key, has_partition, read_day
 from lms_pipeline.defs.ranges import AccountOrder
-from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, FAILED_STATUSES
+from lms_pipeline.defs.run_requests import FAILED_STATUSES
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.lake.paths import DataDir, DayPartition, Partition
 from lms_pipeline.settings import Settings
@@ -270,10 +270,8 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
 
 
 def _find_recently_failed(instance: dg.DagsterInstance) -> set[Partition]:
-    """Find the partitions with a failed run within `FAILURE_LOOKBACK`."""
-    recently_failed = dg.RunsFilter(
-        job_name=DAILY_SNAPSHOT, statuses=FAILED_STATUSES, created_after=datetime.now(UTC) - FAILURE_LOOKBACK
-    )
+    """Find the partitions with a failed run within `FAILURE_LOOKBACK`, of any job: Dagster's Catalog has one of its own."""
+    recently_failed = dg.RunsFilter(statuses=FAILED_STATUSES, created_after=datetime.now(UTC) - FAILURE_LOOKBACK)
     order = AccountOrder.load(instance)
     return {one for run in instance.get_runs(recently_failed) for one in order.list_partitions(run.tags)}
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import chain, islice, takewhile
 from pathlib import Path
 from threading import Event
@@ -26,7 +27,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.metadata import build_file_metadata, build_provenance, build_published_metadata
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
-from lms_pipeline.errors import LakeError, format_count
+from lms_pipeline.errors import LakeError, LmsPipelineError, format_count
 from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, parse_mark
 from lms_pipeline.lake.paths import AnyPartition, DataDir, DayPartition, Partition, parse_any_folder
 from lms_pipeline.lake.scan import map_parallel
@@ -272,17 +273,25 @@ def sync_in_background(
 ) -> Iterator[None]:
     """Report missing events in a thread while the block runs, so that the user does not wait for it.
 
-    `show` receives each line about it for the user, in that thread.
+    `show` receives each line about it for the user, in that thread: also the sentence of an error, which ends it.
     What is left at the end of the block is reported the next time, or by the job `housekeeping`.
     """
     stopped = Event()
     with ThreadPoolExecutor(1) as executor:
         sync = executor.submit(sync_missing_events, instance, data, stopped, show, min_cohort=min_cohort, first=first)
+        sync.add_done_callback(partial(_show_error, show))
         try:
             yield
         finally:
             stopped.set()
-    sync.result()
+    if not isinstance(sync.exception(), LmsPipelineError):
+        sync.result()
+
+
+def _show_error(show: Callable[[str], None], sync: Future[None]) -> None:
+    """Show at once why published files are not reported: the user sees the UI without them."""
+    if isinstance(error := sync.exception(), LmsPipelineError):
+        show(f"Published files that Dagster's event log lacks are not reported: {error}")
 
 
 def sync_missing_events(

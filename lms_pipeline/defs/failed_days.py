@@ -23,7 +23,6 @@ from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.waiting import find_waiting, utc_now
 from lms_pipeline.tables.catalog import METRIC_TABLES
-from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION
 from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
@@ -112,13 +111,16 @@ def find_failed_days(
 def _find_without_metrics(data: DataDir, day: date, published: Mapping[Partition, dg.DagsterRun]) -> list[Partition]:
     """Return the published partitions whose metrics are missing or of an earlier pull, given with their failed run.
 
-    Few files are opened: most accounts of a failed run of several have their metrics, and such a run pulls no published
-    account again.
+    The table that a run publishes last stands for all of its metrics. Few files are opened: most accounts of a failed run
+    of several have their metrics, and such a run pulls no published account again.
     """
     from lms_pipeline.lake.index_sync import read_index  # imports Arrow, which no other tick needs
 
+    last = {partition: _find_last_metrics(run) for partition, run in published.items()}
+
     def read(index: PublicationIndex) -> set[AnyPartition]:
-        return {one.partition for one in index.find(day=day) if one.has_file(ACCOUNT_COMPLETION.name)}
+        found = {one.partition: one for one in index.find(day=day)}
+        return {one for one, table in last.items() if one in found and found[one].has_file(table.name)}
 
     if not published:
         return []
@@ -128,13 +130,20 @@ def _find_without_metrics(data: DataDir, day: date, published: Mapping[Partition
         log.warning("The files of all failed accounts are opened, to find metrics of %s: %s", day, error)
         complete = set()
     suspects = [one for one, run in published.items() if one not in complete or not is_range(run.tags)]
-    return [one for one in suspects if _lacks_metrics(data, one)]
+    return [one for one in suspects if _lacks_metrics(data, one, last[one])]
 
 
-def _lacks_metrics(data: DataDir, partition: Partition) -> bool:
-    """Return whether the metrics of a published partition are missing, can't be read, or are of another pull."""
+def _find_last_metrics(run: dg.DagsterRun) -> Table:
+    """Return the table of metrics that a run publishes last; of all metrics if it selects none."""
+    selected = run.asset_selection or ()
+    chosen = [table for table in METRIC_TABLES if dg.AssetKey(table.name) in selected]
+    return (chosen or METRIC_TABLES)[-1]
+
+
+def _lacks_metrics(data: DataDir, partition: Partition, table: Table) -> bool:
+    """Return whether a table of metrics of a published partition is missing, can't be read, or is of another pull."""
     enrollments = _read_metadata(data, UNIFIED_ENROLLMENTS, partition)
-    metrics = _read_metadata(data, ACCOUNT_COMPLETION, partition)
+    metrics = _read_metadata(data, table, partition)
     if enrollments is None:  # only another pull would help
         return False
     run_id = enrollments.get("run_id")

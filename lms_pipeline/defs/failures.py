@@ -127,8 +127,8 @@ def describe_failure(events: Iterable[dg.DagsterEvent], *, with_error_text: bool
         if failure.user_failure_data is not None and failure.user_failure_data.description:
             return failure.user_failure_data.description
         if failure.error is not None:
-            innermost = failure.error.cause or failure.error
+            error = failure.error.cause or failure.error
             if with_error_text:
-                return innermost.message.strip().splitlines()[0]
-            return f"an unexpected {innermost.cls_name}: see the run's log in the UI."
-    return "the run failed before its first step: see its log in the UI."
+                return error.message.strip().splitlines()[0]
+            return f"an unexpected {error.cls_name}: see the run's log in the UI."
+    return "no step of the run reports an error: its process was probably killed, or could not start; see its log in the UI."

@@ -46,8 +46,9 @@ class MissingExtraError(SettingsError):
 class ShellRuns(RunLauncher[dg.DagsterInstance]):
     """The part of every launcher that knows the runs of commands, such as `lms-pipeline materialize`.
 
-    The command executes such a run in its own process, so the launcher behind this class has never seen it. It is
-    alive while its process holds the run's lock; on another host, while it has a session in the database. Name this class before Dagster's launcher in the bases of a class.
+    The command executes such a run in its own process, so the launcher behind this class has never seen it. It is alive
+    while its process holds the run's lock; on another host, while it has a session in the database. Name this class before
+    Dagster's launcher in the bases of a class.
     """
 
     @property

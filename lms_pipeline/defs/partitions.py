@@ -5,6 +5,7 @@ Not here: which partitions get a run (`run_requests.py`).
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from datetime import MAXYEAR, date, timedelta
 
@@ -42,6 +43,14 @@ def build_days(settings: Settings) -> dg.DailyPartitionsDefinition:
         end = (settings.calendar.find_latest_ended(settings.now()) + timedelta(days=1)).isoformat()
     start = find_first_day(settings).isoformat()
     return dg.DailyPartitionsDefinition(start_date=start, timezone=settings.timezone, end_date=end)
+
+
+def build_same_day_mapping() -> dg.MultiToSingleDimensionPartitionMapping:
+    """Build the mapping of a day over all accounts to the same day of each account."""
+    with warnings.catch_warnings():
+        # what Dagster infers as well; by name, the graph does not depend on that
+        warnings.filterwarnings("ignore", "Class `MultiToSingleDimensionPartitionMapping`", dg.BetaWarning)
+        return dg.MultiToSingleDimensionPartitionMapping("date")
 
 
 def add_accounts(instance: dg.DagsterInstance, account_ids: Iterable[str]) -> list[str]:

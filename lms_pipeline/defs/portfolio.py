@@ -4,7 +4,6 @@ Belongs here: Dagster's part of it. Not here: which days changed (`metrics/portf
 (`metrics/portfolio.py`).
 """
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -17,7 +16,7 @@ from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.asset_checks import evaluate_portfolio_checks
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import build_published_metadata, build_table_spec, tag_frozen_now
-from lms_pipeline.defs.partitions import build_days, read_day
+from lms_pipeline.defs.partitions import build_days, build_same_day_mapping, read_day
 from lms_pipeline.defs.shown_metadata import build_shown_metadata
 from lms_pipeline.errors import LmsPipelineError, format_count
 from lms_pipeline.lake.paths import DataDir
@@ -32,11 +31,7 @@ PORTFOLIO_KEY = dg.AssetKey(PORTFOLIO_COMPLETION.name)
 
 def build_portfolio(settings: Settings) -> dg.AssetsDefinition:
     """Build the asset of the portfolio. A day depends on the same day of every account."""
-    with warnings.catch_warnings():
-        # what Dagster infers as well; by name, the graph does not depend on that
-        warnings.filterwarnings("ignore", "Class `MultiToSingleDimensionPartitionMapping`", dg.BetaWarning)
-        same_day = dg.MultiToSingleDimensionPartitionMapping("date")
-    dep = dg.AssetDep(ACCOUNT_COMPLETION.name, partition_mapping=same_day)
+    dep = dg.AssetDep(ACCOUNT_COMPLETION.name, partition_mapping=build_same_day_mapping())
     spec = build_table_spec(
         PORTFOLIO_COMPLETION, group="metrics", upstream=ACCOUNT_COMPLETION.name, kinds={"duckdb", "sql", "parquet"}
     ).replace_attributes(deps=[dep])

@@ -3,7 +3,6 @@
 Belongs here: Dagster's part of it, and whether there are roll-ups. Not here: writing them (`lake/roll_up.py`).
 """
 
-import warnings
 from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from lms_pipeline.accounts.listed_days import find_first_day
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.failures import convert_errors
 from lms_pipeline.defs.metadata import OWNERS, has_shown_rows, tag_frozen_now
-from lms_pipeline.defs.partitions import build_days, read_day
+from lms_pipeline.defs.partitions import build_days, build_same_day_mapping, read_day
 from lms_pipeline.errors import LmsPipelineError, format_count
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.roll_up_reading import list_rolled_up_tables
@@ -30,11 +29,7 @@ MAX_ACCOUNTS_WITHOUT = 500
 
 def build_by_day(settings: Settings) -> dg.AssetsDefinition:
     """Build the asset of the roll-ups. A day depends on the same day of every account."""
-    with warnings.catch_warnings():
-        # what Dagster infers as well; by name, the graph does not depend on that
-        warnings.filterwarnings("ignore", "Class `MultiToSingleDimensionPartitionMapping`", dg.BetaWarning)
-        same_day = dg.MultiToSingleDimensionPartitionMapping("date")
-
+    same_day = build_same_day_mapping()
     spec = dg.AssetSpec(
         BY_DAY,
         deps=[dg.AssetDep(table.name, partition_mapping=same_day) for table in list_rolled_up_tables()],

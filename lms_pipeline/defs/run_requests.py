@@ -172,9 +172,10 @@ def find_due_pulls(
 ) -> list[WaitingPull]:
     """Return the pulls of a day whose LMS allows calls again, and that nothing has continued yet.
 
-    A command that waits for a pull itself holds the lock of the run that ended, or on another host its session. A run of several accounts, which has left
-    this one and goes on with the others, holds its lock too, and does not come back. Nor does a retry of that run, which
-    skipped this one: of a run of several accounts only the lock of the partition says what it pulls.
+    A command that waits for a pull itself holds the lock of the run that ended, or on another host its session. A run of
+    several accounts, which has left this one and goes on with the others, holds its lock too, and does not come back. Nor
+    does a retry of that run, which skipped this one: of a run of several accounts only the lock of the partition says what
+    it pulls.
     """
     now = utc_now()
     due = [pull for pull in waiting if pull.is_due(now) and pull.account_id in account_ids]

@@ -24,6 +24,7 @@ from lms_pipeline.defs.roll_up import has_roll_ups
 from lms_pipeline.defs.run_requests import (
     ACTIVE_STATUSES,
     DAILY_SNAPSHOT,
+    JOB_NAMES,
     REBUILD_WAREHOUSE,
     build_continuations,
     build_run_requests,
@@ -43,6 +44,8 @@ from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
     from lms_pipeline.alerts import Alerts, RunFailure
+
+log = logging.getLogger(__name__)
 
 MAX_WAIT_SECONDS = 1800.0
 """Time after the newest file during which the warehouse waits for active runs: a killed run can stay active forever."""
@@ -226,7 +229,7 @@ def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefiniti
         silence = _find_silence(run.tags)
         if silence is None:
             events = context.get_step_failure_events()
-            names = load_display_names(settings)
+            names = _load_names(settings)
             failures = read_account_failures(context.instance, run.run_id) if is_range(run.tags) else []
             described = [_describe_account(failure, names, run.run_id) for failure in failures if failure.sends_alert]
             if not has_tried_all_accounts(events):
@@ -237,6 +240,15 @@ def _build_failure_alerts(settings: Settings, address: str) -> dg.SensorDefiniti
             context.log.info("Run %s: %s", run.run_id[:8], silence)
 
     return failure_alerts
+
+
+def _load_names(settings: Settings) -> Mapping[str, str]:
+    """Return the accounts' names; none if they can't be read, since that may be the failure to send. Ids are shown then."""
+    try:
+        return load_display_names(settings)
+    except LmsPipelineError as error:
+        log.warning("Alerts have ids instead of names: %s", error)
+        return {}
 
 
 def _find_silence(tags: Mapping[str, str]) -> str | None:
@@ -277,12 +289,19 @@ def _describe_account(failure: AccountFailure, names: Mapping[str, str], run_id:
     return RunFailure(account_id, f"{names.get(account_id, account_id)} on {day}", failure.sentence, run_id)
 
 
+def _name_run(run: dg.DagsterRun) -> str:
+    """Return the job of a run; the assets of one that was started in the Catalog, whose job has a name of Dagster's own."""
+    if run.job_name in JOB_NAMES or not run.asset_selection:
+        return run.job_name
+    return ", ".join(sorted(key.to_user_string() for key in run.asset_selection))
+
+
 def _describe_run(run: dg.DagsterRun, names: Mapping[str, str], cause: str) -> "RunFailure":
     """Describe a run that failed as a whole."""
     from lms_pipeline.alerts import RunFailure
 
     partition = parse_partition_tags(run.tags)
     if partition is None:
-        return RunFailure(None, run.job_name, cause, run.run_id)
+        return RunFailure(None, _name_run(run), cause, run.run_id)
     name = names.get(partition.account_id, partition.account_id)
     return RunFailure(partition.account_id, f"{name} on {partition.day}", cause, run.run_id)

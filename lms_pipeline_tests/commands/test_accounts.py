@@ -162,7 +162,9 @@ def test_the_list_says_why_a_pull_stopped(command, tmp_path):
     save_stopped(
         DataDir(tmp_path / "data"), StoppedPull(account_id="north", day=date(2026, 3, 10), at=at, reason=reason)
     )
-    assert command("accounts", "list").out == (f"{before}north on 2026-03-10 stopped at 08:35 UTC: {reason}\n")
+    assert command("accounts", "list").out == (
+        f"{before}north on 2026-03-10 stopped at 2026-03-11 08:35 UTC: {reason}\n"
+    )
 
 
 def test_the_list_says_when_a_pull_continues_in_the_zone_of_the_days(command, tmp_path, monkeypatch):

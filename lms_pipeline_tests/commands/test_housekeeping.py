@@ -6,6 +6,7 @@ from threading import Event
 import dagster as dg
 import pytest
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.defs.event_log_sync import sync_in_background, sync_missing_events
 from lms_pipeline.errors import LakeError
 from lms_pipeline.housekeeping import wrong_snapshots
@@ -173,6 +174,28 @@ class TestUi:
     def test_does_not_keep_the_ui_from_ending(self, new_instance, data):
         with pytest.raises(KeyboardInterrupt), sync_in_background(new_instance, data, lambda _: None, min_cohort=1):
             raise KeyboardInterrupt
+
+    def test_an_error_of_the_sync_is_shown_and_does_not_end_the_block(self, data, new_instance):
+        damaged = data.registry
+        shown: list[str] = []
+        damaged.parent.mkdir(parents=True, exist_ok=True)
+        damaged.write_text("no registry", encoding="utf-8")
+        with sync_in_background(new_instance, data, shown.append, min_cohort=1):
+            pass
+        [line] = shown
+        assert line.startswith(
+            f"Published files that Dagster's event log lacks are not reported: The registry {damaged} is damaged"
+        )
+
+
+def test_the_registry_of_a_database_is_copied(command, data, monkeypatch):
+    """Housekeeping makes the only copy of a registry that is in a database."""
+    copied: list[bool] = []
+    monkeypatch.setattr(Registry, "store_copy", lambda _registry: copied.append(True))
+    command("housekeeping", "--dry-run")
+    assert copied == []
+    command("housekeeping")
+    assert len(copied) == 1
 
 
 class TestIndex:

@@ -47,6 +47,7 @@ def test_has_names_only_on_request(report, tmp_path):
     [
         (("--date", "2026-04-09"), "There are no completion metrics on 2026-04-09"),
         (("--account", "nobody"), "Account nobody is not in the registry"),
+        (("--date", ""), "'' is not a day: write it as 2026-01-31."),
     ],
 )
 def test_refuses_what_it_does_not_have(report, words, sentence):

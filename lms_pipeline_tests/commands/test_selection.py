@@ -105,3 +105,35 @@ def test_a_selection_without_any_snapshot_is_one_sentence(stored, tmp_path):
 def test_an_estimate_of_metrics_needs_no_call(stored):
     done = stored("materialize", "--select", "metrics", "--date", str(BEFORE), "--to", str(DAY), "--dry-run")
     assert (done.status, done.out) == (0, "1 account-day would be computed, without a call.\n")
+
+
+@pytest.mark.parametrize(
+    ("selection", "computed"),
+    [
+        ("portfolio_completion", "1 day over all accounts"),
+        ("portfolio_completion,by_day", "1 day over all accounts"),
+        ("attention,portfolio_completion", "1 account-day and 1 day over all accounts"),
+        ("warehouse", "The warehouse"),
+    ],
+)
+def test_an_estimate_names_what_is_computed(stored, selection, computed):
+    done = stored("materialize", "--select", selection, "--dry-run")
+    assert (done.status, done.out) == (0, f"{computed} would be computed, without a call.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["--select", "portfolio_completion", "--account", "acme"],
+            "--account changes nothing with --select portfolio_completion, which is over all accounts: leave it out.",
+        ),
+        (
+            ["--select", "warehouse", "--date", str(DAY)],
+            "--date and --to change nothing with --select warehouse, which has all days: leave them out.",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_refused(stored, words, sentence):
+    done = stored("materialize", *words)
+    assert (done.status, done.out, done.err) == (2, "", f"Error: {sentence}\n")

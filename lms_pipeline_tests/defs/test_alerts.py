@@ -126,6 +126,15 @@ class TestAlerts:
         assert Alerts(data, webhook.address).send_once(run_failure())
         assert len(webhook.texts) == 1
 
+    @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+    def test_to_this_machine_pass_no_proxy(self, webhook, data, monkeypatch, name):
+        """Its address is a secret, and plain http is allowed for this machine only."""
+        for spelling in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(spelling, raising=False)
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+        assert Alerts(data, webhook.address).send_once(run_failure())
+        assert len(webhook.texts) == 1
+
     def test_do_not_read_the_body_of_the_response(self, webhook, data):
         webhook.has_endless_body = True
         assert Alerts(data, webhook.address).send_once(run_failure())
@@ -301,6 +310,43 @@ def test_runs_without_an_alert_do_not_delay_that_of_another(alerting, instance, 
     evaluated = sense(repository, instance, "failure_alerts", cursor)
     assert [text[-10:-1] for text in webhook.texts] == [f" {last.run_id[:8]}"]
     assert evaluated.skip_message is None
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_failed_run_is_sent_with_ids_if_the_names_can_not_be_read(alerting, instance, sandbox, webhook, tmp_path):
+    run = fail(alerting, instance, sandbox)
+    evaluate_sensor(alerting.model_copy(update={"accounts_file": tmp_path / "nowhere.toml"}), instance, run)
+    [text] = webhook.texts
+    assert text.startswith("north on 2026-03-10 failed: Truto refused the request")
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_run_without_a_failed_step_is_not_said_to_have_failed_before_its_first(alerting, instance, webhook):
+    job = build_defs(alerting).resolve_job_def("daily_snapshot")
+    tags = {"dagster/partition/account": "north", "dagster/partition/date": str(DAY), "dagster/max_retries": "0"}
+    run = instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    instance.report_run_failed(run, "the process of this run has ended")
+    evaluate_sensor(alerting, instance, run)
+    [text] = webhook.texts
+    assert text == (
+        "north on 2026-03-10 failed: no step of the run reports an error: its process was probably killed, or could not start; "
+        f"see its log in the UI. (run {run.run_id[:8]})"
+    )
+
+
+def test_a_run_of_the_catalog_is_sent_with_its_assets(alerting, instance, webhook):
+    run = instance.add_run(
+        dg.DagsterRun(
+            job_name="__ASSET_JOB",
+            status=dg.DagsterRunStatus.STARTED,
+            asset_selection=frozenset({dg.AssetKey("warehouse"), dg.AssetKey("by_day")}),
+            tags={"dagster/max_retries": "0"},
+        )
+    )
+    instance.report_run_failed(run, "the process of this run has ended")
+    evaluate_sensor(alerting, instance, run)
+    [text] = webhook.texts
+    assert text.startswith("by_day, warehouse failed: no step of the run reports an error")
 
 
 def test_without_an_address_there_is_no_sensor(settings):

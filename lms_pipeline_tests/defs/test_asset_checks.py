@@ -197,6 +197,12 @@ class TestFleet:
         # the 10th and 11th of both accounts, of which one had a run
         assert (missing.passed, counts) == (False, {"missing": 4, "failed": 1, "never_asked": 3})
 
+    def test_a_failed_run_of_the_catalog_is_no_day_without_a_run(self, settings, instance, registry):
+        tags = {"dagster/partition/account": "north", "dagster/partition/date": str(DAY)}
+        instance.add_run(dg.DagsterRun(job_name="__ASSET_JOB", status=dg.DagsterRunStatus.FAILURE, tags=tags))
+        missing = self.watch(settings, instance, frozen_now=LATER)["warehouse", "no_day_is_missing"]
+        assert (missing.metadata["failed"].value, missing.metadata["never_asked"].value) == (1, 3)
+
     def test_an_account_without_snapshots_is_found_beside_one_with_them(self, settings, instance, registry, data):
         publish(data, "north", DAY, enrollment("u1"))
         day_after = datetime(2026, 3, 12, 2, tzinfo=UTC)

@@ -24,6 +24,7 @@ from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import partition_lock
 from lms_pipeline.lake.paths import Partition
 from lms_pipeline.sandbox.faults import RevokedToken, Status
+from lms_pipeline.tables.catalog import METRIC_TABLES
 from lms_pipeline_tests.defs.conftest import DAY, NOW, Left, open_installation
 from lms_pipeline_tests.defs.test_automation import keys, repository, run_all, sense
 from lms_pipeline_tests.support.lake_files import enrollment, publish
@@ -190,6 +191,20 @@ class TestARunThatFailedAfterItPublished:
     def test_with_its_metrics_needs_nothing(self, repository, instance):
         [run] = instance.get_runs(dg.RunsFilter(tags={"dagster/partition": f"north|{DAY}"}))
         instance.report_run_canceled(run)
+        assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_between_two_tables_of_metrics_is_followed_by_its_metrics(
+        self, repository, settings, instance, registry, data
+    ):
+        instance.add_dynamic_partitions("account", ["north"])
+        publish(data, "north", DAY, enrollment("u1"))
+        for table in METRIC_TABLES[:-1]:
+            publish(data, "north", DAY, table=table)
+        job = build_defs(settings).resolve_job_def("daily_snapshot")
+        tags = {"dagster/partition/account": "north", "dagster/partition/date": str(DAY), "dagster/will_retry": "false"}
+        instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.FAILURE)
+        assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]
+        publish(data, "north", DAY, table=METRIC_TABLES[-1])
         assert sense(repository, instance, "failed_days").run_requests == []
 
     def test_is_followed_by_its_metrics_without_a_token(self, failed, repository, instance, sandbox):
