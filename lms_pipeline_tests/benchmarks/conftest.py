@@ -3,6 +3,10 @@
 import pytest
 
 from benchmarks.world.pages import write_world
+from lms_pipeline_tests.support.cheaper_dagster import cheaper_dagster
+from lms_pipeline_tests.support.warehouse_builds import warehouse_without_comments
+
+__all__ = ["cheaper_dagster", "warehouse_without_comments"]
 
 ROWS = 2_000
 

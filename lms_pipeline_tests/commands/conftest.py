@@ -14,9 +14,11 @@ from lms_pipeline import cli
 from lms_pipeline.lake.paths import DataDir
 from lms_pipeline.lake.warehouse import build_warehouse
 from lms_pipeline_tests.defs.conftest import NOW, new_instance, sandbox, serve_accounts
+from lms_pipeline_tests.support.cheaper_dagster import cheaper_dagster
 from lms_pipeline_tests.support.remembered_metrics import remembered_metrics
+from lms_pipeline_tests.support.warehouse_builds import warehouse_without_comments
 
-__all__ = ["new_instance", "remembered_metrics", "sandbox"]
+__all__ = ["cheaper_dagster", "new_instance", "remembered_metrics", "sandbox", "warehouse_without_comments"]
 
 
 @dataclass

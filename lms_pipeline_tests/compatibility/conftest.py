@@ -7,8 +7,12 @@ from contextlib import chdir
 
 import pytest
 
+from lms_pipeline_tests.support.cheaper_dagster import cheaper_dagster
 from lms_pipeline_tests.support.older_data import WORLD, DataDirectory, unpack
 from lms_pipeline_tests.support.recorded_truto import RecordedTruto, serving
+from lms_pipeline_tests.support.warehouse_builds import warehouse_without_comments
+
+__all__ = ["cheaper_dagster", "warehouse_without_comments"]
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,9 @@ from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline_tests.support.cheaper_dagster import cheaper_dagster
 from lms_pipeline_tests.support.remembered_metrics import remembered_metrics
+from lms_pipeline_tests.support.warehouse_builds import warehouse_without_comments
 
-__all__ = ["cheaper_dagster", "remembered_metrics"]
+__all__ = ["cheaper_dagster", "remembered_metrics", "warehouse_without_comments"]
 
 DAY = date(2026, 3, 10)
 NOW = datetime(2026, 3, 11, 2, tzinfo=UTC)

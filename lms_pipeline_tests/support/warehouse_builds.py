@@ -39,6 +39,13 @@ def leaving_out_comments() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warehouse_without_comments() -> Iterator[None]:
+    """For the folders whose conftest imports it: what their tests do builds a warehouse, and is not about its comments."""
+    with leaving_out_comments():
+        yield
+
+
 def update(data: DataDir) -> WarehouseBuild:
     """Build the warehouse after some time."""
     age_files(data)
