@@ -94,7 +94,7 @@ BENCH = $(BIN)/python -m benchmarks $(CASE) --folder $(BENCH_FOLDER) --rivals $(
 bench: $(READY) $(BENCH_READY) $(BASE_READY)  ## run all benchmarks, in 90 minutes on two idle cores; CASE=pull runs one, BASE=COMMIT compares with a commit
 	@$(BENCH)
 
-bench-quick: $(READY) $(BENCH_READY) $(BASE_READY)  ## run them with small accounts, in 5 minutes
+bench-quick: $(READY) $(BENCH_READY) $(BASE_READY)  ## run the cases that compare sides, with small accounts, in 5 minutes
 	@$(BENCH) --scale quick
 
 $(BENCH_READY): benchmarks/rivals.txt

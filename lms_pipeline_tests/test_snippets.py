@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.warehouse import build_warehouse, open_warehouse
 from lms_pipeline.tables.catalog import TABLES
@@ -49,6 +50,8 @@ def world(request, tmp_path_factory):
             row = enrollment("u1", status="in_progress") | {"n_all": 60, "n_completed": 3}
             known = {name: row[name] for name in row.keys() & set(table.column_names)}
             write(data.file(table, Partition(account, DAY)), table, known)
+    for account in accounts:
+        Registry(data).add(account, name=None, first_day=DAY)
     build_warehouse(data)
     return accounts, folder
 
@@ -94,7 +97,8 @@ def test_the_readme_shows_each_library(library):
 
 @pytest.mark.parametrize("world", choose(["other values"], list(WORLDS)), indirect=True)
 @pytest.mark.parametrize("code", SQL.values(), ids=SQL)
-def test_sql_runs_as_written(code, world):
+def test_sql_runs_as_written(code, world, monkeypatch):
     _, folder = world
+    monkeypatch.chdir(folder)
     with open_warehouse(DataDir(folder / "data")) as connection:
         assert connection.sql(code).columns
