@@ -7,7 +7,7 @@ Belongs here: the requests that each of them sends. Not here: the sweep (`sessio
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -94,7 +94,7 @@ class RosterStrategy:
         """The lists without which it finds nothing."""
         return {self.source.resource}
 
-    def find_pairs(self, learners: Sequence[str], courses: Sequence[str]) -> Iterator[PairBatch]:
+    def find_pairs(self, learners: Sequence[str], courses: Sequence[str]) -> Generator[PairBatch]:
         """Yield the pairs of each roster. Once one record holds a roster, a record without one counts as gone.
 
         Raises:
@@ -136,7 +136,7 @@ class ExplicitPairs:
         """The lists without which it finds nothing."""
         return set() if self.file else {"users", "courses"}
 
-    def find_pairs(self, learners: Sequence[str], courses: Sequence[str]) -> Iterator[PairBatch]:
+    def find_pairs(self, learners: Sequence[str], courses: Sequence[str]) -> Generator[PairBatch]:
         """Yield the pairs of the file, else every learner in every course.
 
         Raises:

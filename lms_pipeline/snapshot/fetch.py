@@ -150,15 +150,17 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
     context.session.save_replay_context(ReplayContext.of(job, choice, previous_day).to_json())
     missing: Counter[str] = Counter()
     ids = lists.read_ids()
-    plan = files.enter_context(
-        build_plan(
-            _count_missing(strategy.find_pairs(ids.learners, ids.courses), missing),
-            previous,
-            folder=context.scratch,
-            may_carry=job.may_carry,
-            rotation_days=job.options.rotation_days,
+    # closed at an interrupt, too: the responses on their way are waited for and stored before the last copy is sent
+    with closing(strategy.find_pairs(ids.learners, ids.courses)) as found:
+        plan = files.enter_context(
+            build_plan(
+                _count_missing(found, missing),
+                previous,
+                folder=context.scratch,
+                may_carry=job.may_carry,
+                rotation_days=job.options.rotation_days,
+            )
         )
-    )
     calls = plan.pairs_to_fetch * job.options.calls_per_page
     context.report_plan(format_plan(job, choice.name, plan.counts, calls))
     writer = EnrollmentWriter("pair", context.publication, context.scratch, files, job.raw_source)

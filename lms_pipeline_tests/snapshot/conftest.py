@@ -31,6 +31,7 @@ def account(tmp_path, portal, serving) -> Iterator[PairAccount]:
     portal.hidden = False
     portal.strays = []
     portal.with_rosters = portal.with_courses = True
+    portal.with_attempts = False
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
+from lms_pipeline.extract import plan
+from lms_pipeline.extract.strategies import RosterStrategy
+from lms_pipeline.lake.files import RowGroupWriter
 from lms_pipeline_tests.support.pair_account import (
     COURSES,
     LEARNERS,
@@ -25,6 +30,25 @@ def test_calls_fetch_pairs_that_are_new_or_changed_or_next_in_the_rotation(accou
     for day in (0, 1):
         assert read_stored_rows(account, day) == build_expected_rows(portal, day)
     assert account.count_sources(1) == {"unified": changed + rotation, "carried": PAIRS - changed - rotation}
+
+
+def test_calls_on_their_way_are_waited_for_if_an_interrupt_comes_while_pairs_are_found(account, monkeypatch):
+    """Otherwise their responses are stored after the last copy of the checkpoint was sent, and another machine repeats them."""
+    find_pairs, found = RosterStrategy.find_pairs, []
+
+    def find(self, learners, courses):
+        found.append(find_pairs(self, learners, courses))
+        return found[-1]
+
+    class Interrupted(RowGroupWriter):
+        def write(self, _batch):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RosterStrategy, "find_pairs", find)
+    monkeypatch.setattr(plan, "RowGroupWriter", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        account.run_day(0)
+    assert [inspect.getgeneratorstate(one) for one in found] == [inspect.GEN_CLOSED]
 
 
 def test_calls_fetch_only_changes_without_a_rotation(pulled, portal):
