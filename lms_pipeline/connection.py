@@ -140,8 +140,7 @@ class Truto:
 
         1. the refused-token flag, once, when a pull connects: no request with a token that Truto refused;
         2. the gate, which is the budget of a pull (`extract/budget.py`): calls per snapshot and per hour, hours in all;
-        3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes of the
-           installation;
+        3. the rate limits of token and account (`truto/rate_limit.py`), shared by all processes of the installation;
         4. the account's cool-down (`truto/retry.py`), shared by the threads of this connection;
         5. the retry policy (`truto/retry.py`), which starts again at 2 for each further attempt.
 
@@ -167,7 +166,6 @@ class Truto:
             token_calls=settings.token_calls_per_10s,
             account_calls=settings.account_calls_per_10s,
         )
-        retry_policy = RetryPolicy(continues_later=gate is not None)
         is_compared = gate is not None and settings.frozen_now is None  # LMS_NOW is no clock
 
         def pass_gates(request: Request) -> None:
@@ -182,7 +180,7 @@ class Truto:
                     token,
                     store=store,
                     now=settings.now,
-                    retry_policy=retry_policy,
+                    retry_policy=RetryPolicy(continues_later=gate is not None),
                     gate=pass_gates,
                     check_server_time=self._check_server_time if is_compared else None,
                 )

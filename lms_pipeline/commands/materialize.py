@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -69,15 +70,7 @@ def materialize(
     A failed check of what was published is printed, and changes no exit status.
     """
     from lms_pipeline.connection import Truto
-    from lms_pipeline.definitions import build_defs
-    from lms_pipeline.defs.instance import (
-        ACCOUNT_ASSETS,
-        compute_portfolio,
-        open_instance,
-        rebuild_warehouse,
-        roll_up_days,
-        run_partitions,
-    )
+    from lms_pipeline.defs.instance import ACCOUNT_ASSETS
 
     settings = load_settings()
     selection = parse_selection(select)
@@ -86,8 +79,6 @@ def materialize(
     days = _list_days(settings, first, last) if selection != ["warehouse"] else []
     names = load_display_names(settings)
     account_ids = _find_accounts(settings, accounts) if of_accounts else []
-    portfolio_days = days if PORTFOLIO_COMPLETION.name in selection else []
-    rolled_up_days = days if BY_DAY in selection else []
     partitions = [Partition(account_id, day) for day in days for account_id in account_ids]
     is_pull = has_pulls(selection)
     if not is_pull:
@@ -95,30 +86,81 @@ def materialize(
     elif settings.calendar.find_open_day(settings.now()) in days:
         Truto(settings).check_settings()  # once, instead of one failed run for each account
     warn_of_unregistered_options(settings)
+    selected = _Selected(
+        assets=selection,
+        partitions=partitions,
+        portfolio_days=days if PORTFOLIO_COMPLETION.name in selection else [],
+        rolled_up_days=days if BY_DAY in selection else [],
+    )
     if dry_run and is_pull:
         _print_estimates(settings, partitions, names)
     elif dry_run:
-        echo(_describe_computed(len(partitions) if of_accounts else None, len(portfolio_days or rolled_up_days)))
+        echo(selected.describe() if of_accounts else selected.describe_days())
     if dry_run:
         return
     if settings.frozen_now:
         echo(f"LMS_NOW is set: {settings.now():%Y-%m-%d %H:%M} UTC is used as the current time.", err=True)
-    defs = build_defs(settings, days[0] if days else None)
+    failed = _run(settings, selected, names, days[0] if days else None, allow_drop=allow_drop)
+    _remove_expired(settings, account_ids if is_pull else [], partitions)
+    if failed:
+        echo(f"{len(failed)} of {format_count(selected.count_runs(), 'run')} failed.", err=True)
+        sys.exit(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Selected:
+    """What is selected: assets of accounts and days, and days over all accounts. The warehouse is built in any case."""
+
+    assets: list[str]
+    partitions: list[Partition]
+    portfolio_days: list[date]
+    rolled_up_days: list[date]
+
+    def count_runs(self) -> int:
+        """Return the number of runs, with that of the warehouse."""
+        return len(self.partitions) + len(self.portfolio_days) + len(self.rolled_up_days) + 1
+
+    def describe(self) -> str:
+        """Return what would be computed of a selection with tables of accounts and without a pull."""
+        days = f" and {self._format_days()} over all accounts" if self.portfolio_days or self.rolled_up_days else ""
+        return f"{format_count(len(self.partitions), 'account-day')}{days} would be computed, without a call."
+
+    def describe_days(self) -> str:
+        """Return what would be computed of a selection without tables of accounts."""
+        what = f"{self._format_days()} over all accounts"
+        return f"{what if self.portfolio_days or self.rolled_up_days else 'The warehouse'} would be computed, without a call."
+
+    def _format_days(self) -> str:
+        return format_count(len(self.portfolio_days or self.rolled_up_days), "day")
+
+
+def _run(
+    settings: Settings, selected: _Selected, names: dict[str, str], first_day: date | None, *, allow_drop: bool
+) -> list[RunOutcome]:
+    """Run what is selected, build the warehouse, and return the outcomes that failed; each is printed."""
+    from lms_pipeline.definitions import build_defs
+    from lms_pipeline.defs.instance import (
+        compute_portfolio,
+        open_instance,
+        rebuild_warehouse,
+        roll_up_days,
+        run_partitions,
+    )
+
+    defs, partitions = build_defs(settings, first_day), selected.partitions
     failed: list[RunOutcome] = []
     ended: list[RunOutcome] = []
     with stop_on_signals(lambda: _summarize_interrupted(ended, len(partitions))), open_instance(settings) as instance:
         runs = run_partitions(
-            defs, instance, partitions, selection, names, allow_drop=allow_drop, report_continued=print_continued
+            defs, instance, partitions, selected.assets, names, allow_drop=allow_drop, report_continued=print_continued
         )
         failed += print_outcomes(_record(runs, ended), len(partitions))
-        failed += print_outcomes(compute_portfolio(defs, instance, portfolio_days), len(portfolio_days))
-        failed += print_outcomes(roll_up_days(defs, instance, rolled_up_days), len(rolled_up_days))
+        days = selected.portfolio_days
+        failed += print_outcomes(compute_portfolio(defs, instance, days), len(days))
+        days = selected.rolled_up_days
+        failed += print_outcomes(roll_up_days(defs, instance, days), len(days))
         failed += print_warehouse(rebuild_warehouse(defs, instance), DataDir.open(settings))
-    _remove_expired(settings, account_ids if is_pull else [], partitions)
-    if failed:
-        runs_count = len(partitions) + len(portfolio_days) + len(rolled_up_days) + 1
-        echo(f"{len(failed)} of {format_count(runs_count, 'run')} failed.", err=True)
-        sys.exit(1)
+    return failed
 
 
 def _refuse_options_without_effect(
@@ -138,14 +180,6 @@ def _refuse_options_without_effect(
         raise WrongUseError(
             f"--date and --to change nothing with --select {selected}, which has all days: leave them out."
         )
-
-
-def _describe_computed(account_days: int | None, days: int) -> str:
-    """Return what a selection without a pull would compute; None is a selection without tables of accounts."""
-    counts = [] if account_days is None else [format_count(account_days, "account-day")]
-    if days:
-        counts.append(f"{format_count(days, 'day')} over all accounts")
-    return f"{' and '.join(counts or ['The warehouse'])} would be computed, without a call."
 
 
 def _skip_missing(settings: Settings, partitions: list[Partition]) -> list[Partition]:
