@@ -1,7 +1,7 @@
 """The index of what is published as a SQLite file in `LMS_DATA_DIR/state`, shared by the processes of one machine.
 
-Belongs here: the file, its transactions and its errors. Not here: the statements (`index.py`), and when they are used
-(`index_sync.py`).
+Belongs here: the file, its transactions and its errors, and which installations have it. Not here: the index of the others
+(`index_postgres.py`), the statements (`index.py`), and when they are used (`index_sync.py`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any, Self
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.engine import load_sql
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex
-from lms_pipeline.lake.paths import AnyPartition
+from lms_pipeline.lake.index_postgres import IndexPostgres
+from lms_pipeline.lake.paths import AnyPartition, DataDir
 from lms_pipeline.storage.damaged_files import (
     DamagedDatabaseError,
     build_lock,
@@ -45,6 +46,21 @@ CONSEQUENCE = "it is built again from the lake"
 
 _idle: dict[tuple[int, Path], IndexFile] = {}
 """Files that stay open, by process and path: a process that forks must not use those of its parent."""
+
+
+def open_index(data: DataDir, *, read_only: bool = False) -> PublicationIndex:
+    """Return the index of what is published: in the database if the lake is in a bucket, else in a file beside the lake.
+
+    With `read_only` no file is made or changed. The lake of one disk means nothing to other machines, so it is never in the
+    database.
+
+    Raises:
+        LakeError: the file can't be opened.
+    """
+    database = data.storage.database
+    if database is not None and not data.store.is_local:
+        return IndexPostgres(database)
+    return IndexFile(data.index, read_only=True) if read_only else IndexFile.reuse(data.index)
 
 
 class IndexFile(PublicationIndex):

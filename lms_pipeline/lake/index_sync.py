@@ -1,7 +1,7 @@
 """How the index of what is published follows the lake: publications that write to it, and a comparison that finds the rest.
 
 Belongs here: when the index is written and compared, and that it is built again if it is missing or damaged. Not here: what
-it holds (`index.py`), and where it is (`index_opening.py`).
+it holds (`index.py`), and where it is (`index_file.py`).
 """
 
 # A run notes a partition in the index before it makes a file there, and removes the note after the index has its files. A
@@ -24,7 +24,7 @@ from typing import Final, TypeVar
 from lms_pipeline.errors import LakeError, StorageError, format_count
 from lms_pipeline.lake.files import select_metadata
 from lms_pipeline.lake.index import DamagedIndexError, PublicationIndex, PublishedDay
-from lms_pipeline.lake.index_opening import open_index
+from lms_pipeline.lake.index_file import open_index
 from lms_pipeline.lake.lock import ABANDONED_AFTER
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import DayFiles, list_accounts, list_snapshot_days, map_parallel, scan_lake, scan_partition

@@ -16,7 +16,7 @@ import msgspec
 
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.index import RollUp
-from lms_pipeline.lake.index_opening import open_index
+from lms_pipeline.lake.index_file import open_index
 from lms_pipeline.lake.paths import DATA_FILE, AnyPartition, DataDir, Partition, parse_any_folder
 from lms_pipeline.lake.scan import sort_key
 from lms_pipeline.storage.state import StateError

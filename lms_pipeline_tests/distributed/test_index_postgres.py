@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from lms_pipeline.lake import index_postgres
 from lms_pipeline.lake.index import DamagedIndexError, PublishedDay
-from lms_pipeline.lake.index_opening import open_index
+from lms_pipeline.lake.index_file import open_index
 from lms_pipeline.lake.index_postgres import IndexPostgres
 from lms_pipeline.lake.index_sync import begin_changes, noting_changes, read_index, rebuild_index
 from lms_pipeline.lake.paths import DataDir

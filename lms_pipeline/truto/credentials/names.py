@@ -162,17 +162,19 @@ def decode_string(key: bytes) -> str:
     return key.decode(errors="replace")
 
 
-def list_tails() -> Iterator[bytes]:
-    """Yield how the names end for which a rule of this file can hold: their last four characters in lower case.
+def list_tails() -> list[bytes]:
+    """Return how the names end for which a rule of this file can hold: their last four characters in lower case.
 
     Numbers and other characters after the last letter don't belong to it. `?` stands for any character.
     """
+    tails = []
     for ending in (*_ENDINGS, *_WHOLE_NAMES, *_LAST_WORDS, *_FORMS, *_LINK_NAMES):
         rest, _, last = ending.rpartition(" ")
-        yield (rest[-1:] + last).encode()[-4:].rjust(4, b"?")
+        tails.append((rest[-1:] + last).encode()[-4:].rjust(4, b"?"))
         if rest and len(last) < 4:
-            for before in SEPARATORS if len(last) == 3 else map("".join, product((rest[-1], *SEPARATORS), SEPARATORS)):
-                yield f"{before}{last}".encode()
+            befores = SEPARATORS if len(last) == 3 else map("".join, product((rest[-1], *SEPARATORS), SEPARATORS))
+            tails.extend(f"{before}{last}".encode() for before in befores)
+    return tails
 
 
 @lru_cache(MAX_CACHED_NAMES)
@@ -199,10 +201,9 @@ _PARTS = {spelling[start:].strip() for spelling in _SPELLINGS for start in range
 _SHORTEST = tuple(spelling for spelling in _SPELLINGS if len(spelling) <= TAIL_BYTES)
 
 
-def list_value_tails() -> Iterator[bytes]:
-    """Yield how the keys of values end that another member names, as `list_tails`."""
-    for word in _VALUE_WORDS:
-        yield word.encode()[-4:].rjust(4, b"?")
+def list_value_tails() -> list[bytes]:
+    """Return how the keys of values end that another member names, as `list_tails`."""
+    return [word.encode()[-4:].rjust(4, b"?") for word in _VALUE_WORDS]
 
 
 def _normalize(name: str) -> str:
