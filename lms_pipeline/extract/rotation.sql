@@ -19,14 +19,16 @@ previous AS (
 SELECT
     count(*) AS fetched,
     count(*) FILTER (
-        WHERE (current_rows.user_id IS NULL) <> (previous.user_id IS NULL)
+        -- A change after the response with the roster could not show in its entry.
+        WHERE NOT coalesce(current_rows.updated_at > plan.fetched_at, FALSE)
+        AND ((current_rows.user_id IS NULL) <> (previous.user_id IS NULL)
         OR row(
             current_rows.status, current_rows.progress_percent, current_rows.completed_at, current_rows.enrolled_at,
             current_rows.score, current_rows.time_spent_seconds
         ) IS DISTINCT FROM row(
             previous.status, previous.progress_percent, previous.completed_at, previous.enrolled_at,
             previous.score, previous.time_spent_seconds
-        )
+        ))
     ) AS differing
 FROM plan
 LEFT JOIN previous USING (user_id, course_id)

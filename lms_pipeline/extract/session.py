@@ -6,6 +6,7 @@ Belongs here: lists that must restart, and the queries of an account's lists. No
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -48,6 +49,8 @@ class FetchSession:
     """Records of one list, see `AccountOptions.max_records`."""
     recount: Callable[[], None] = lambda: None
     """Is called after responses were removed: they no longer count in the volume of the snapshot."""
+    measure_time_left: Callable[[], float] = lambda: math.inf
+    """Returns the seconds until the day closes, after which no response belongs to it."""
 
     def save_replay_context(self, text: str) -> None:
         """Store beside the responses what a replay of them needs."""

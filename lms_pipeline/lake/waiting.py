@@ -31,6 +31,8 @@ class WaitingPull(PullNote, frozen=True, kw_only=True):
     """Seconds that the pull has lasted in all its runs, with their waits; `max_hours` limits them."""
     responses: int
     """Stored responses."""
+    lists_only: bool = False
+    """Whether only the lists of users or courses are pulled."""
 
     def is_due(self, now: datetime) -> bool:
         """Return whether the next call is allowed; also if the clock was set to a time before the wait."""

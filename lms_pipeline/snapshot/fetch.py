@@ -149,6 +149,7 @@ def _fetch_by_pairs(context: SnapshotContext, choice: Choice, lists: Lists, file
         )
     context.session.save_replay_context(ReplayContext.of(job, choice, previous_day).to_json())
     missing: Counter[str] = Counter()
+    missing["unusable"] = lists.count_rejected(strategy.needs)
     ids = lists.read_ids()
     # closed at an interrupt, too: the responses on their way are waited for and stored before the last copy is sent
     with closing(strategy.find_pairs(ids.learners, ids.courses)) as found:

@@ -218,7 +218,7 @@ class PairCounts:
     gone: int = 0
     """Courses or users in a list that no longer exist."""
     unusable: int = 0
-    """Roster entries without a usable id: enrollments that can't be fetched."""
+    """Roster entries, courses and users without a usable id: enrollments that can't be fetched."""
     rotation_fetched: int = 0
     """Pairs of the rotation that were fetched."""
     rotation_changed: int = 0

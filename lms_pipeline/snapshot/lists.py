@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import wraps
@@ -24,6 +24,7 @@ from lms_pipeline.snapshot.job import LISTS, TABLES, SnapshotContext
 from lms_pipeline.transform.dedupe import deduplicate
 from lms_pipeline.transform.responses import MAX_BATCH_BYTES, ResponseRecords, split_responses
 from lms_pipeline.transform.users_courses import ListFlattener, ListName
+from lms_pipeline.truto.query import Resource
 from lms_pipeline.truto.response import Page
 
 P = ParamSpec("P")
@@ -72,6 +73,11 @@ class Lists:
     def is_complete(self) -> bool:
         """Whether neither list says that records are missing."""
         return not (self.learners.is_partial or self.courses.is_partial)
+
+    def count_rejected(self, resources: Collection[Resource]) -> int:
+        """Count the records without a usable id in the lists of these resources."""
+        lists = {LISTS["learners"]: self.learners, LISTS["courses"]: self.courses}
+        return sum(one.reading["rejected"] for resource, one in lists.items() if resource in resources)
 
     def read_ids(self) -> ListIds:
         """Return the ids in the lists; as strings they take 80 MB for a million."""

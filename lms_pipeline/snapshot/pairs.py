@@ -6,13 +6,15 @@ pairs are found is `fetch.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from itertools import takewhile
 from threading import Event
-from typing import NamedTuple, get_args
+from typing import NamedTuple, TypeVar, get_args
 
 from lms_pipeline.concurrency import map_in_order
+from lms_pipeline.days import DayNotOpenError
 from lms_pipeline.errors import LmsPipelineError
 from lms_pipeline.extract.budget import BudgetSpentError
 from lms_pipeline.extract.plan import FetchPlan, Pair
@@ -25,6 +27,9 @@ from lms_pipeline.transform.rosters import build_roster_batch
 from lms_pipeline.truto.query import CourseFilter, ListQuery, UserFilter
 from lms_pipeline.truto.response import Page
 from lms_pipeline.truto.store import NotKeptError
+from lms_pipeline.truto.waiting import ContinuesLaterError
+
+T = TypeVar("T")
 
 NoCall = BudgetSpentError | NotKeptError
 """Why a pair is not fetched: no call is left, or a replay has no response about it."""
@@ -105,29 +110,48 @@ def _fetch_pair(context: SnapshotContext, pair: Pair, raw_format: RawFormat | No
     An error is returned if no call is left or, in a replay, if the run that is replayed did not fetch the pair.
     """
     query = _build_pair_query(context.job, pair)
-    try:
-        page = context.session.client.fetch_pair(query)
-    except NO_CALL as error:
-        return error
+    page = _try_call(context, partial(context.session.client.fetch_pair, query))
+    if isinstance(page, NoCall):
+        return page
     if raw_format is None or page is None or not page.records:
         return FetchedPair(page)
+    return FetchedPair(page, _try_call(context, partial(raw_format.fetch_pair, query)))
+
+
+def _try_call(context: SnapshotContext, fetch: Callable[[], T]) -> T | NoCall:
+    """Return what a call brings; the error if no call is left, none before the day closes, or if a replay has no response."""
     try:
-        return FetchedPair(page, raw_format.fetch_pair(query))
+        return fetch()
     except NO_CALL as error:
-        return FetchedPair(page, error)
+        return error
+    except DayNotOpenError:
+        pass
+    except ContinuesLaterError as error:
+        if error.seconds < context.session.measure_time_left():
+            raise
+    return BudgetSpentError(
+        f"The grace period of {context.job.day} ends before all enrollments of {context.job.account_id} can be fetched: start "
+        "pulls earlier (LMS_SCHEDULE), or allow them more calls an hour (calls_per_hour)."
+    )
 
 
 def _add_pairs(
     job: SnapshotJob, plan: FetchPlan, writer: EnrollmentWriter, pairs: list[tuple[Pair, FetchedPair]]
 ) -> int:
-    """Write the responses about pairs, and return how many of them have no enrollment."""
+    """Write the responses about pairs, and return how many of them have no enrollment.
+
+    A response that announces an enrollment and has none makes the snapshot partial, and its pair counts as not fetched.
+    """
     records: list[ResponseRecords] = []
     is_absent: dict[int, bool] = {}
     for pair, (page, raw) in pairs:
-        is_absent[pair.position] = page is None or not page.records
-        if page is not None and page.records:
-            raw_page = raw if isinstance(raw, Page) else None
-            records.append(writer.add_page(page, (pair.user_id, pair.course_id), raw_page))
+        if page is None or not (page.records or page.next_cursor or page.is_partial or page.announced):
+            is_absent[pair.position] = True
+            continue
+        response = writer.add_page(page, (pair.user_id, pair.course_id), raw if isinstance(raw, Page) else None)
+        if page.records:
+            is_absent[pair.position] = False
+            records.append(response)
     _write_records(job, writer, records)
     plan.mark_fetched(is_absent)
     return sum(is_absent.values())
@@ -175,7 +199,7 @@ def _write_roster_rows(context: SnapshotContext, plan: FetchPlan, writer: Enroll
             times,
         )
         batch = None if options.remote_data == "drop" else build_raw_batch(raw, "roster")
-        writer.add_roster_rows(build_roster_batch(entries, times), batch)
+        writer.add_roster_rows(build_roster_batch(entries, times, writer.reading), batch)
 
 
 def _build_pair_query(job: SnapshotJob, pair: Pair) -> ListQuery:

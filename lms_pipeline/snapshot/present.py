@@ -102,6 +102,12 @@ def _decode_zone(content: bytes | None) -> ZoneInfo | None:
         return None
 
 
+class OutrunDayError(DayNotOpenError):
+    """The day of a pull that began in time has closed meanwhile."""
+
+    sends_alert = True
+
+
 @dataclass(frozen=True)
 class OpenDay:
     """The day of a pull while it is open: guards its requests and its responses."""
@@ -114,6 +120,10 @@ class OpenDay:
     def closes_at(self) -> datetime:
         """The end of its grace period."""
         return self.calendar.closes_at(self.partition.day)
+
+    def measure_time_left(self) -> float:
+        """Return the seconds until the day closes; below 0 after that."""
+        return (self.closes_at - self.now()).total_seconds()
 
     def guard_requests(self, gate: Gate) -> Gate:
         """Return a gate that refuses requests after the grace period, before and after the waits of `gate`."""
@@ -129,13 +139,13 @@ class OpenDay:
         """Refuse an instant after the grace period.
 
         Raises:
-            DayNotOpenError: the day is closed.
+            OutrunDayError: the day is closed.
         """
         if instant >= self.closes_at:
-            raise DayNotOpenError(
+            raise OutrunDayError(
                 f"The pull of {self.partition} did not end in time: the grace period of the day ended at "
-                f"{self.closes_at:%Y-%m-%d %H:%M} UTC, and what the API returns later belongs to another day; start pulls "
-                "earlier (LMS_SCHEDULE), or allow them more calls an hour (calls_per_hour)."
+                f"{self.closes_at:%Y-%m-%d %H:%M} UTC, and {self.calendar.find_open_day(instant) or 'no day'} is open now; start "
+                "pulls earlier (LMS_SCHEDULE), or allow them more calls an hour (calls_per_hour)."
             )
 
 
@@ -154,7 +164,7 @@ class OpenDayStore:
         """Store a response.
 
         Raises:
-            DayNotOpenError: it was received after the grace period.
+            OutrunDayError: it was received after the grace period.
         """
         self.day.check(response.received_at)
         self.store.put(key, response)

@@ -32,7 +32,7 @@ from lms_pipeline.lake.publishing import Publication, find_published_files, remo
 from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.lake.reclaim import make_space
 from lms_pipeline.lake.row_drop import RowDropError
-from lms_pipeline.lake.waiting import WaitingPull, save_waiting, take_waiting, utc_now
+from lms_pipeline.lake.waiting import WaitingPull, read_waiting, save_waiting, take_waiting, utc_now
 from lms_pipeline.snapshot.job import (
     TABLES,
     Connect,
@@ -93,9 +93,12 @@ def take_snapshot(
         if job.interrupted_runs and _find_publishing_run(data, job) in job.interrupted_runs:
             result = replace(_publish_again(job, data, lock, report_plan), was_published=True)
         elif is_kept(job, data, calendar, now()):
-            result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
+            if _is_half_replaced(data, job):
+                result = _publish_again(job, data, lock, report_plan)
+            else:
+                result = SnapshotResult(find_published_files(data, PULLED_TABLES, job.partition), kept=True)
         else:
-            waited = take_waiting(data, job.partition)  # it ends here, also if the day is closed
+            waited = _take_wait(data, job)  # it ends here, also if the day is closed
             calendar.check_open(job.day, now())
             check_present(data, job.partition, calendar, now())
             check_stopped(data, job)
@@ -168,7 +171,13 @@ def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> Sn
             data, job.partition, job.run_id, watch, inputs.copies.prepare_publishing, inputs.lock.scratch
         ) as publication,
     ):
-        session = FetchSession(client, attempt, max_records=job.options.max_records, recount=store.recount)
+        session = FetchSession(
+            client,
+            attempt,
+            max_records=job.options.max_records,
+            recount=store.recount,
+            measure_time_left=open_day.measure_time_left,
+        )
         if waited is None or utc_now() - waited.at > resume_within:
             session.forget_stale_lists(now(), resume_within)
         context = SnapshotContext(job, data, session, publication, inputs.lock.scratch, now(), inputs.report_plan)
@@ -178,9 +187,8 @@ def _pull_attempt(job: SnapshotJob, inputs: _PullInputs, attempt: Attempt) -> Sn
             attempt.reject()
             raise
         except ContinuesLaterError as error:
-            closes_at = open_day.calendar.closes_at(job.day)
-            if now() + timedelta(seconds=error.seconds) >= closes_at:
-                raise WaitTooLongError(error, job.day, closes_at) from None
+            if error.seconds >= open_day.measure_time_left():
+                raise WaitTooLongError(error, job.day, open_day.closes_at) from None
             _save_wait(context, error, spent + time.monotonic() - started)
             raise
 
@@ -205,7 +213,9 @@ def replay_snapshot(
 
 
 def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_seconds: float) -> None:
-    """Store when the pull continues."""
+    """Store when the pull continues; a run of lists alone replaces no wait of the enrollments."""
+    if _has_other_wait(context.data, context.job):
+        return
     since = utc_now()
     pull = WaitingPull(
         account_id=context.job.account_id,
@@ -216,8 +226,20 @@ def _save_wait(context: SnapshotContext, error: ContinuesLaterError, spent_secon
         subject=error.subject,
         spent_seconds=spent_seconds + error.seconds,
         responses=context.session.attempt.count_responses(),
+        lists_only=context.job.lists_only,
     )
     save_waiting(context.data, pull)
+
+
+def _take_wait(data: DataDir, job: SnapshotJob) -> WaitingPull | None:
+    """Return and remove what an earlier run of the job stored; that of the enrollments stays if the job is of lists alone."""
+    return None if _has_other_wait(data, job) else take_waiting(data, job.partition)
+
+
+def _has_other_wait(data: DataDir, job: SnapshotJob) -> bool:
+    """Return whether a pull of the enrollments waits, while the job is of lists alone."""
+    waiting = read_waiting(data, job.partition) if job.lists_only else None
+    return waiting is not None and not waiting.lists_only
 
 
 def _replay(job: SnapshotJob, data: DataDir, lock: PartitionLock, report_plan: Callable[[str], None]) -> SnapshotResult:
@@ -290,6 +312,14 @@ def _publish_again(
             log.warning("%s", error)
     tables = [TABLES[name] for name in sorted(job.tables)] if job.lists_only else PULLED_TABLES
     return SnapshotResult(find_published_files(data, tables, job.partition), kept=True)
+
+
+def _is_half_replaced(data: DataDir, job: SnapshotJob) -> bool:
+    """Return whether a publication that died has replaced files of a snapshot in a bucket; on a disk, they are put back."""
+    if data.store.is_local or job.lists_only:
+        return False
+    tables = (RAW_ENROLLMENTS, REJECTED_ENROLLMENTS, UNIFIED_ENROLLMENTS)
+    return len({find_run_id(data.file(table, job.partition)) for table in tables}) > 1
 
 
 def _find_publishing_run(data: DataDir, job: SnapshotJob) -> str | None:

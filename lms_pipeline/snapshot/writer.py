@@ -66,7 +66,8 @@ class EnrollmentWriter:
         `pair` is the learner and course it was fetched for, `raw` the response about them in the raw format.
         """
         self.missing += page.missing
-        self.is_partial |= page.is_partial or page.missing > 0 or (pair is not None and page.next_cursor is not None)
+        is_cut = pair is not None and (page.next_cursor is not None or page.announced > len(page.records))
+        self.is_partial |= page.is_partial or page.missing > 0 or is_cut
         self._repaired_pages += page.is_repaired
         if pair is not None and self._raw_source == "raw":
             self.without_raw += raw is None or not raw.has_record

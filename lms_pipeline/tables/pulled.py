@@ -200,7 +200,7 @@ UNIFIED_ENROLLMENTS = Table(
             "The role in the course as the provider names it, from the raw payload; null if unknown",
             _PAYLOAD_FIELDS,
         ),
-        _build_extra_column(enrollment_fields(ALL_FIELDS)),
+        _build_extra_column(enrollment_fields(ALL_FIELDS) | ROSTER_FIELDS),
         Column("source", "string", "Where the row comes from: unified, carried or roster", nullable=False),
         _FETCHED_AT,
     ),

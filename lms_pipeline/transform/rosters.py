@@ -7,9 +7,10 @@ Belongs here: `users[]` of a course and `courses[]` of a user (`docs/talentlms.m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -44,10 +45,10 @@ _STATUSES = {
 """TalentLMS's `completion_status`, as code or label. Only the courses of a user have it."""
 
 EPOCHS = ("enrolled_on_timestamp", "completed_on_timestamp")
-"""The fields of an entry that fill a timestamp. `extra` keeps one that is unreadable or means "no date" under this name."""
+"""The fields of an entry that fill a timestamp."""
 
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)", re.ASCII)
-_DURATION = re.compile(r"(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?")
+_DURATION = re.compile(r"(?:(\d{1,18})h)?\s*(?:(\d{1,18})m)?\s*(?:(\d{1,18})s)?")
 
 
 class RosterEntry(NamedTuple):
@@ -123,33 +124,47 @@ class RosterRow(NamedTuple):
     extra: str | None = None
 
 
-def read_roster_entry(payload: bytes) -> RosterRow:
-    """Return the row of one entry.
+def read_roster_entry(payload: bytes, counts: Counter[str] | None = None) -> RosterRow:
+    """Return the row of one entry; `extra` keeps what could not be read, or means "no date", under its name.
 
     The first of these gives the status: `completed_on`, `expired_on`, `completion_status`, a percentage or time above
     0 (`in_progress`). Without any of them it is `enrolled`.
+
+    Args:
+        payload: the JSON of the entry.
+        counts: gets what `extra` keeps, as `unreadable_<field>` and `sentinel_<field>`.
     """
     entry = _ENTRY.decode(payload)
-    completed_at = _read_epoch_or_none(entry.completed_on_timestamp)
-    expired_at = _read_epoch_or_none(entry.expired_on_timestamp)
-    progress, seconds = _read_number(entry.completion_percentage), _read_seconds(entry)
-    completion_status = (_read_text(entry.completion_status) or "").strip().lower()
+    values, errors = _read_fields(entry)
+    completed_at, progress = values["completed_on_timestamp"], values["completion_percentage"]
+    seconds = values["total_time"] if values["total_time_seconds"] is None else values["total_time_seconds"]
     if completed_at is not None or _has_text_date(entry.completed_on):
         status = "completed"
-    elif expired_at is not None or _has_text_date(entry.expired_on):
+    elif _read_epoch_or_none(entry.expired_on_timestamp) is not None or _has_text_date(entry.expired_on):
         status = "expired"
-    elif completion_status:
-        status = _STATUSES.get(completion_status, "unknown")
+    elif "completion_status" in errors:
+        status = "unknown"
     else:
-        status = "in_progress" if (progress or 0) > 0 or (seconds or 0) > 0 else "enrolled"
-    enrolled_at, role = _read_epoch_or_none(entry.enrolled_on_timestamp), _read_text(entry.role)
-    return RosterRow(status, progress, enrolled_at, completed_at, seconds, role, _keep_unread(entry))
+        is_begun = (progress or 0) > 0 or (seconds or 0) > 0
+        status = values["completion_status"] or ("in_progress" if is_begun else "enrolled")
+    if counts is not None:
+        counts.update(
+            f"{'sentinel' if isinstance(error, SentinelDateError) else 'unreadable'}_{name}"
+            for name, error in errors.items()
+        )
+    kept = msgspec.json.encode({name: getattr(entry, name) for name in errors}).decode() if errors else None
+    return RosterRow(status, progress, values["enrolled_on_timestamp"], completed_at, seconds, values["role"], kept)
 
 
-def build_roster_batch(entries: Sequence[RosterEntry], fetched_at: Iterable[datetime]) -> pa.RecordBatch:
-    """Return rows of `unified_enrollments` with the source `roster`; columns that a roster does not give are null."""
+def build_roster_batch(
+    entries: Sequence[RosterEntry], fetched_at: Iterable[datetime], counts: Counter[str] | None = None
+) -> pa.RecordBatch:
+    """Return rows of `unified_enrollments` with the source `roster`; columns that a roster does not give are null.
+
+    `counts` gets what could not be read, as in `read_roster_entry`.
+    """
     rows = [
-        (entry.user_id, entry.course_id, *read_roster_entry(entry.payload), "roster", instant)
+        (entry.user_id, entry.course_id, *read_roster_entry(entry.payload, counts), "roster", instant)
         for entry, instant in zip(entries, fetched_at, strict=True)
     ]
     names = ("user_id", "course_id", *RosterRow._fields, "source", "fetched_at")
@@ -162,26 +177,28 @@ def build_roster_batch(entries: Sequence[RosterEntry], fetched_at: Iterable[date
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _read_seconds(entry: _Entry) -> int | None:
-    """Return the time spent: `total_time_seconds`, otherwise `total_time` such as "1h 2m 3s"."""
-    if (exact := _read_number(entry.total_time_seconds)) is not None:
-        return int(exact) if 0 <= exact <= MAX_SECONDS else None
-    match = _DURATION.fullmatch((_read_text(entry.total_time) or "").strip())
-    if match is None or not any(match.groups()):
-        return None
-    hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    total = hours * 3_600 + minutes * 60 + seconds
-    return total if total <= MAX_SECONDS else None
+def _read_fields(entry: _Entry) -> tuple[dict[str, Any], dict[str, UnreadableValueError]]:
+    """Return the values of the fields that fill a column, None if unknown, and why some can't be read, by their names."""
+    values: dict[str, Any] = dict.fromkeys(_READERS)
+    errors = {}
+    for name, read in _READERS.items():
+        raw = getattr(entry, name)
+        if not isinstance(raw, msgspec.UnsetType):
+            try:
+                values[name] = read(raw)
+            except UnreadableValueError as error:
+                errors[name] = error
+    return values, errors
 
 
-def read_epoch(raw: OptionalRaw) -> datetime | None:
+def read_epoch(raw: msgspec.Raw) -> datetime | None:
     """Return the instant of an epoch in seconds, in a string or a number; null, `""` and 0 are no instant.
 
     Raises:
         UnreadableValueError: it is no number, or one after the year 9999, such as an epoch in milliseconds.
         SentinelDateError: it is a timestamp that means "no date".
     """
-    seconds = None if isinstance(raw, msgspec.UnsetType) else read_value("double", raw)
+    seconds = read_value("double", raw)
     if not seconds:
         return None
     if seconds < SENTINELS_END.timestamp():
@@ -194,38 +211,65 @@ def read_epoch(raw: OptionalRaw) -> datetime | None:
 
 def _read_epoch_or_none(raw: OptionalRaw) -> datetime | None:
     try:
-        return read_epoch(raw)
+        return None if isinstance(raw, msgspec.UnsetType) else read_epoch(raw)
     except UnreadableValueError:
         return None
 
 
-def _keep_unread(entry: _Entry) -> str | None:
-    """Return the epochs that are unreadable or mean "no date" as a JSON object, as received; None if there are none."""
-    kept = {name: raw for name in EPOCHS if _is_unread(raw := getattr(entry, name))}
-    return msgspec.json.encode(kept).decode() if kept else None
+def _read_status(raw: msgspec.Raw) -> str | None:
+    """Return the status that a `completion_status` means; None for a blank one."""
+    text = _read_text(raw).strip().lower()
+    if text and text not in _STATUSES:
+        raise UnreadableValueError("is no status of TalentLMS")
+    return _STATUSES.get(text)
 
 
-def _is_unread(raw: OptionalRaw) -> bool:
-    try:
-        read_epoch(raw)
-    except UnreadableValueError:
-        return True
-    return False
+def _read_number(raw: msgspec.Raw) -> float | None:
+    number: float | None = read_value("double", raw)
+    return number
+
+
+def _read_seconds(raw: msgspec.Raw) -> int | None:
+    seconds = _read_number(raw)
+    return None if seconds is None else _check_seconds(int(seconds))
+
+
+def _read_duration(raw: msgspec.Raw) -> int | None:
+    """Return the seconds of a text such as "1h 2m 3s"; one without a digit, such as `-`, is none."""
+    text = _read_text(raw).strip()
+    match = _DURATION.fullmatch(text)
+    if match is not None and any(match.groups()):
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return _check_seconds(hours * 3_600 + minutes * 60 + seconds)
+    if any(character.isdecimal() for character in text):
+        raise UnreadableValueError("is no duration")
+    return None
+
+
+def _check_seconds(seconds: int) -> int:
+    if not 0 <= seconds <= MAX_SECONDS:
+        raise UnreadableValueError("is out of range")
+    return seconds
+
+
+def _read_text(raw: msgspec.Raw) -> str:
+    return read_value("string", raw) or ""
+
+
+_READERS: Mapping[str, Callable[[msgspec.Raw], object]] = {
+    "role": lambda raw: _read_text(raw) or None,
+    **dict.fromkeys(EPOCHS, read_epoch),
+    "completion_status": _read_status,
+    "completion_percentage": _read_number,
+    "total_time": _read_duration,
+    "total_time_seconds": _read_seconds,
+}
 
 
 def _has_text_date(raw: OptionalRaw) -> bool:
     """Return whether a text is a date: one without a digit above 0 is none (`0`, `-`, `Never`, `00/00/00`)."""
-    text = _read_text(raw) or ""
+    text: str = read_value_or_none("string", raw) or ""
     if not any(character.isdecimal() and int(character) for character in text):
         return False
     year = _YEAR.search(text)
     return year is None or int(year[0]) >= SENTINELS_END.year
-
-
-def _read_number(raw: OptionalRaw) -> float | None:
-    number: float | None = read_value_or_none("double", raw)
-    return number
-
-
-def _read_text(raw: OptionalRaw) -> str | None:
-    return read_value_or_none("string", raw) or None

@@ -17,8 +17,12 @@ def compare(
     with duckdb_session() as connection:
         connection.execute("SET VARIABLE sentinels_end = $value", {"value": sentinels_end})
         connection.execute("""
-            CREATE TABLE plan AS SELECT 'u1' AS user_id, 'c1' AS course_id, 'rotation' AS kind, true AS is_fetched
+            CREATE TABLE plan AS
+            SELECT
+                'u1' AS user_id, 'c1' AS course_id, 'rotation' AS kind, true AS is_fetched,
+                TIMESTAMPTZ '2026-03-02 02:00:00+00' AS fetched_at
         """)
+        current = {"updated_at": "NULL::TIMESTAMPTZ", **current}
         for table, values in (("previous_rows", previous), ("current_rows", current)):
             columns = ", ".join(f"{value} AS {name}" for name, value in values.items())
             connection.execute(f"CREATE TABLE {table} AS SELECT 'u1' AS user_id, 'c1' AS course_id, {columns}")
@@ -36,6 +40,12 @@ def test_an_equal_row_does_not_differ():
 @pytest.mark.parametrize("column", COMPARED)
 def test_a_row_with_another_value_differs(column):
     assert compare(ROW, ROW | {column: 2}) == (1, 1)
+
+
+@pytest.mark.parametrize(("updated_at", "differing"), [("02:00:00", 1), ("02:00:01", 0)])
+def test_a_row_that_changed_after_its_roster_does_not_differ(updated_at, differing):
+    changed = ROW | {"status": 2, "updated_at": f"TIMESTAMPTZ '2026-03-02 {updated_at}+00'"}
+    assert compare(ROW, changed) == (1, differing)
 
 
 @pytest.mark.parametrize("column", COMPARED)

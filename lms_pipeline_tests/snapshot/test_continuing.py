@@ -111,6 +111,29 @@ def test_what_a_run_stores_for_people(account):
     )
 
 
+@pytest.mark.parametrize("is_allowed", [True, False], ids=["the next call is allowed", "it is not"])
+def test_a_run_of_lists_leaves_the_wait_of_the_enrollments(account, is_allowed):
+    with pytest.raises(ContinuesLaterError):
+        account.run_day(0, HOURLY)
+    waiting = find_pull(account)
+    if is_allowed:
+        let_an_hour_pass(account)
+        account.run_day(0, HOURLY, run_id="lists", tables={"learners"})
+    else:
+        with pytest.raises(ContinuesLaterError):
+            account.run_day(0, HOURLY, run_id="lists", tables={"learners"})
+    assert find_pull(account) == waiting
+
+
+def test_a_run_of_lists_continues_its_own_wait(account):
+    account.sandbox.fault(Status(status=429, retry_after=3_000, remote=True, times=1))
+    with pytest.raises(ContinuesLaterError):
+        account.run_day(0, run_id="lists", tables={"learners"})
+    assert find_pull(account).lists_only
+    account.run_day(0, run_id="again", tables={"learners"})
+    assert find_waiting(account.runner.data) == []
+
+
 def test_a_wait_beyond_the_close_of_the_day_fails_in_one_sentence(account):
     account.sandbox.fault(Status(status=429, retry_after=83_000, remote=True))
     with pytest.raises(

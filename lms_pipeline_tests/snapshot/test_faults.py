@@ -287,6 +287,19 @@ def test_a_partial_response_makes_the_snapshot_incomplete(account, tmp_path):
     assert account.run(tmp_path).complete is False
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [EmptyPage(times=1, route=ENROLLMENTS), Partial(share=0, times=1, route=ENROLLMENTS)],
+    ids=["with a cursor", "that says it is partial"],
+)
+def test_an_empty_response_about_a_pair_is_no_absence(account, tmp_path, fault):
+    if account.strategy != "roster":
+        pytest.skip("a sweep requests no single pair")
+    account.sandbox.fault(fault)
+    result = account.run(tmp_path)
+    assert (result.complete, result.pairs.not_enrolled, result.rows.served) == (False, 0, 23)
+
+
 def test_a_course_that_vanishes_after_its_list_makes_the_snapshot_incomplete(account, tmp_path):
     if account.strategy != "roster":
         pytest.skip("a sweep requests no single course")

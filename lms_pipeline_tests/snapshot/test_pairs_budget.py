@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, time
 from itertools import count
 from types import SimpleNamespace
 
@@ -66,6 +67,35 @@ def test_an_hourly_budget_waits_only_within_the_hours_of_the_snapshot(account):
     result = account.run_day(0, Limits(per_hour=25, hours=0.5))
     assert account.count_calls().total() == 25
     assert result.rows.roster == PAIRS - (25 - LIST_PAGES - COURSES)
+
+
+def test_the_close_of_the_day_ends_the_calls_and_not_the_snapshot(account):
+    half_an_hour_before = datetime.combine(account.date(1), time(23, 30), UTC)
+    result = account.run_day(0, Limits(per_hour=25, hours=24), now=half_an_hour_before)
+    assert account.count_calls().total() == 25
+    assert result.rows.roster == PAIRS - (25 - LIST_PAGES - COURSES)
+
+
+def test_pairs_that_come_after_the_close_of_the_day_are_left_to_the_roster_entries(account):
+    open_until = LIST_PAGES + COURSES + 20
+    before, after = (datetime.combine(account.date(day), time(1), UTC) for day in (1, 2))
+
+    def read_clock():
+        return before if account.count_calls().total() < open_until else after
+
+    account.run_day(0, clock=read_clock)
+    sources = account.count_sources(0)
+    assert sources.total() == PAIRS
+    assert 0 < sources["unified"] <= 20
+
+
+def test_the_close_of_the_day_fails_the_snapshot_when_the_account_says_so(account):
+    late = datetime.combine(account.date(1), time(23, 30), UTC)
+    with pytest.raises(
+        BudgetSpentError, match=r"^The grace period of 2026-03-01 ends before all enrollments of portal"
+    ):
+        account.run_day(0, Limits(per_hour=25, hours=24), now=late, options={"when_spent": "fail"})
+    assert account.runner.list_published_tables() == []
 
 
 def test_a_slow_portal_ends_with_the_hours_of_the_snapshot_without_any_wait(account, monkeypatch):

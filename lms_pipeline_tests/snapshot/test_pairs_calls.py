@@ -9,6 +9,7 @@ import pytest
 from lms_pipeline.extract import plan
 from lms_pipeline.extract.strategies import RosterStrategy
 from lms_pipeline.lake.files import RowGroupWriter
+from lms_pipeline.sandbox import Listing, Record
 from lms_pipeline_tests.support.pair_account import (
     COURSES,
     LEARNERS,
@@ -17,6 +18,7 @@ from lms_pipeline_tests.support.pair_account import (
     build_expected_rows,
     read_stored_rows,
 )
+from lms_pipeline_tests.support.portal import PortalView
 
 
 @pytest.mark.parametrize(("strategy", "roster_calls"), [("roster", COURSES), ("learner", LEARNERS)])
@@ -83,6 +85,15 @@ def test_calls_skip_roster_entries_without_an_id_and_the_result_counts_them(acco
         LIST_PAGES + COURSES + PAIRS,
     )
     assert read_stored_rows(account, 0) == build_expected_rows(portal, 0)
+
+
+@pytest.mark.parametrize(("strategy", "route"), [("roster", "courses"), ("learner", "users"), ("pairs", "users")])
+def test_a_record_without_an_id_in_a_list_makes_the_snapshot_incomplete(account, monkeypatch, strategy, route):
+    listed = getattr(PortalView, route)
+    without_id = Record(b'{"id":null,"name":"Forklift"}', None)
+    monkeypatch.setattr(PortalView, route, lambda view: Listing.of([*listed(view).read(0, 500).records, without_id]))
+    result = account.run_day(0, options={"strategy": strategy})
+    assert (result.pairs.unusable, result.complete) == (1, False)
 
 
 def test_calls_of_the_pairs_strategy_cover_all_learners_in_all_courses(account, portal):

@@ -137,8 +137,10 @@ class TestEndOfGrace:
         with self.pulling(tmp_path, late) as (runner, clock, server), pytest.raises(DayNotOpenError) as refused:
             runner.run(clock=clock)
         assert str(refused.value).startswith(
-            f"The pull of acme on {DAY} did not end in time: the grace period of the day ended at 2026-03-03 00:00 UTC"
+            f"The pull of acme on {DAY} did not end in time: the grace period of the day ended at 2026-03-03 00:00 UTC, "
+            f"and {NEXT} is open now; "
         )
+        assert refused.value.sends_alert
         assert len(server.received) == late
         assert runner.list_published_tables() == []
 

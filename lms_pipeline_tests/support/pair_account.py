@@ -46,7 +46,7 @@ class PairAccount:
         return self.runner.run(
             account_id=PORTAL,
             day=date_of_day,
-            now=datetime.combine(date_of_day + timedelta(days=1), time(1), UTC),
+            now=more.pop("now", datetime.combine(date_of_day + timedelta(days=1), time(1), UTC)),
             run_id=more.pop("run_id", f"day-{day}"),
             options=AccountOptions(page_size=500, **options),
             limits=limits,

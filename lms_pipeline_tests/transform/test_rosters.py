@@ -1,6 +1,7 @@
 """TalentLMS's rosters: entries in the responses about courses and users, and the rows of these entries."""
 
 import json
+from collections import Counter
 from datetime import UTC, datetime
 
 import msgspec
@@ -89,6 +90,8 @@ def test_the_first_field_that_fits_gives_the_status_of_an_entry(fields, status):
         ({"total_time": ""}, None),
         ({"total_time": "soon"}, None),
         ({"total_time": f"{'9' * 40}h"}, None),
+        ({"total_time": f"{'9' * 5_000}h"}, None),
+        ({"total_time": "1m", "total_time_seconds": "soon"}, 60),
         ({"total_time_seconds": 1e300}, None),
         ({"total_time_seconds": -5}, None),
     ],
@@ -148,6 +151,40 @@ def test_an_unreadable_epoch_is_null_and_stays_in_extra(field, column, value):
     row = read_roster_entry(encode_entry(**{field: value}, completion_percentage=40))
     assert (row.status, getattr(row, column)) == ("in_progress", None)
     assert json.loads(row.extra or "{}") == {field: value}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("role", {"name": "learner"}),
+        ("completion_status", "passed"),
+        ("completion_status", [1]),
+        ("completion_percentage", "n/a"),
+        ("completion_percentage", "1e999"),
+        ("total_time", "2 hours"),
+        ("total_time", {}),
+        ("total_time_seconds", -5),
+        ("total_time_seconds", "1h"),
+    ],
+)
+def test_another_unreadable_value_stays_in_extra_and_is_counted(field, value):
+    counts: Counter[str] = Counter()
+    row = read_roster_entry(encode_entry(**{field: value}), counts)
+    assert json.loads(row.extra or "{}") == {field: value}
+    assert counts == {f"unreadable_{field}": 1}
+
+
+def test_values_that_say_nothing_are_not_counted():
+    counts: Counter[str] = Counter()
+    blank = dict.fromkeys(("role", "completion_status", "completion_percentage", "total_time_seconds"), "")
+    row = read_roster_entry(encode_entry(**blank, total_time="-", enrolled_on_timestamp=None), counts)
+    assert (row.extra, counts) == (None, {})
+
+
+def test_an_epoch_before_1980_is_counted_as_no_date():
+    counts: Counter[str] = Counter()
+    read_roster_entry(encode_entry(enrolled_on_timestamp="-2208988800"), counts)
+    assert counts == {"sentinel_enrolled_on_timestamp": 1}
 
 
 @pytest.mark.parametrize("value", [None, "", " ", 0, "0", "0.0"])
