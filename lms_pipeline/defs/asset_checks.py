@@ -26,7 +26,7 @@ from lms_pipeline.checks.fleet import FLEET_CHECKS, accounts_are_fresh
 from lms_pipeline.checks.metrics import METRIC_CHECKS, PORTFOLIO_CHECKS
 from lms_pipeline.checks.snapshot import PULL_CHECKS
 from lms_pipeline.defs.failures import convert_errors
-from lms_pipeline.defs.metadata import PERSONAL_IDS
+from lms_pipeline.defs.metadata import PERSONAL_IDS, tag_frozen_now
 from lms_pipeline.defs.partitions import build_account_days, build_days, build_partition_key, has_partition, read_day
 from lms_pipeline.defs.ranges import AccountOrder
 from lms_pipeline.defs.run_requests import FAILED_STATUSES
@@ -192,6 +192,7 @@ def build_portfolio_checks(settings: Settings) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[DataDir]
     ) -> Iterator[dg.AssetCheckEvaluation]:
         selected = context.selected_asset_check_keys
+        tag_frozen_now(context.op_execution_context, settings)
         with convert_errors(context):
             if has_partition(context.op_execution_context):
                 day = read_day(context.op_execution_context)
@@ -254,6 +255,7 @@ def build_fleet_checks(settings: Settings) -> dg.AssetChecksDefinition:
     ) -> Iterator[dg.AssetCheckResult]:
         from lms_pipeline.checks.fleet import load_fleet
 
+        tag_frozen_now(context.op_execution_context, settings)
         with convert_errors(context):
             fleet = load_fleet(lake, settings, _find_recently_failed(context.instance))
             stale: Finding | None = None

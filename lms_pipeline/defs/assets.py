@@ -155,6 +155,7 @@ def build_warehouse_asset(settings: Settings) -> dg.AssetsDefinition:
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from lms_pipeline.lake.warehouse import build_warehouse
 
+        tag_frozen_now(context, settings)
         with convert_errors(context):
             failed = refresh_portfolio(context, lake, settings)
             is_rolled_up = has_roll_ups(settings, lake)

@@ -16,21 +16,27 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from lms_pipeline.defs.asset_checks import list_snapshot_check_keys
+from lms_pipeline.defs.failures import CONTINUES_AT_TAG
 from lms_pipeline.defs.ranges import is_range
-from lms_pipeline.defs.run_requests import DAILY_SNAPSHOT, find_latest_runs, find_missing_snapshots, has_failed
+from lms_pipeline.defs.run_requests import (
+    DAILY_SNAPSHOT,
+    ENROLLMENTS,
+    find_latest_runs,
+    find_missing_snapshots,
+    has_failed,
+    has_no_pull,
+)
 from lms_pipeline.errors import LakeError, StorageError
 from lms_pipeline.lake.lock import is_locked
 from lms_pipeline.lake.paths import AnyPartition, DataDir, Partition
 from lms_pipeline.lake.waiting import find_waiting, utc_now
 from lms_pipeline.tables.catalog import METRIC_TABLES
-from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import Table
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.index import PublicationIndex
 
-ENROLLMENTS = frozenset(dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES})
-"""The assets that a pull of enrollments publishes."""
 TICK_GRACE_SECONDS = 120.0
 """Dagster evaluates a tick again within a minute if its code server could not be reached."""
 
@@ -73,8 +79,9 @@ def find_failed_days(
 ) -> FailedDays:
     """Find the partitions of a day that have no snapshot, or no metrics of it, after their latest run.
 
-    That run failed; or it is one of several accounts that has left this one, as another run was pulling it. With an ended
-    tick of the schedule also those without any run: the tick failed, or the account became active after it.
+    That run failed; or it is one of several accounts that has left this one, as another run was pulling it; or it waits for
+    its LMS, and the note of that is lost. With an ended tick of the schedule also those without any run: the tick failed, or
+    the account became active after it.
     """
     latest, now = find_latest_runs(instance, day, account_ids), utc_now()
     waiting = {pull.partition: pull for pull in find_waiting(data, day)}
@@ -88,7 +95,7 @@ def find_failed_days(
             if tick is not None:
                 ended[account_id] = True
             continue
-        was_left = _has_left_accounts(record) and pull is None
+        was_left = pull is None and (_has_left_accounts(record) or CONTINUES_AT_TAG in record.dagster_run.tags)
         if was_left or has_failed(record):
             ended[account_id] = was_left
     if not ended:
@@ -98,7 +105,7 @@ def find_failed_days(
     pulls = [one for one in missing if not (ended[one.account_id] and is_locked(data, one))]
     failed = {account_id: latest[account_id].dagster_run for account_id, was_left in ended.items() if not was_left}
     # one of the metrics alone that failed for good would fail again, each hour
-    published = {Partition(account_id, day): run for account_id, run in failed.items() if not _has_no_pull(run)}
+    published = {Partition(account_id, day): run for account_id, run in failed.items() if not has_no_pull(run)}
     for partition in missing:
         published.pop(partition, None)
     reasons = {account_id: f"after {record.dagster_run.run_id}" for account_id, record in latest.items()}
@@ -164,11 +171,6 @@ def _has_left_accounts(record: dg.RunRecord) -> bool:
     run = record.dagster_run
     is_pull = run.asset_selection is None or not ENROLLMENTS.isdisjoint(run.asset_selection)
     return is_pull and run.is_success and is_range(run.tags)
-
-
-def _has_no_pull(run: dg.DagsterRun) -> bool:
-    """Return whether assets were selected for a run, and no enrollments among them."""
-    return bool(run.asset_selection) and ENROLLMENTS.isdisjoint(run.asset_selection or ())
 
 
 def select_metrics(request: dg.RunRequest) -> dg.RunRequest:

@@ -25,7 +25,7 @@ from lms_pipeline.lake.scan import find_unpublished
 from lms_pipeline.lake.waiting import WaitingPull, find_waiting, utc_now
 from lms_pipeline.settings import Settings
 from lms_pipeline.tables.catalog import TABLES
-from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
+from lms_pipeline.tables.pulled import COURSES, LEARNERS, PULLED_TABLES, UNIFIED_ENROLLMENTS
 
 if TYPE_CHECKING:
     from lms_pipeline.lake.index import PublicationIndex
@@ -41,6 +41,9 @@ JOB_NAMES = frozenset(
     {DAILY_SNAPSHOT, COMPUTE_PORTFOLIO, REBUILD_WAREHOUSE, ROLL_UP_DAY, HOUSEKEEPING, WATCH_FLEET, WRITE_REPORT}
 )
 """The jobs of this code location."""
+
+ENROLLMENTS = frozenset(dg.AssetKey(table.name) for table in PULLED_TABLES if table not in {LEARNERS, COURSES})
+"""The assets that a pull of enrollments publishes."""
 
 ACTIVE_STATUSES = [
     dg.DagsterRunStatus.QUEUED,
@@ -109,6 +112,7 @@ def find_latest_runs(
 ) -> dict[str, dg.RunRecord]:
     """Return the latest run of each account for a day, by account id: of these accounts at least, or of all.
 
+    A run that succeeded without enrollments, such as one of `learners` alone, does not count: it hides no failed pull.
     Few queries, since a fleet has thousands of accounts; few accounts are selected by them, since each run is decoded.
     """
     tags: dict[str, str | list[str]] = {DATE_TAG: day.isoformat()}
@@ -119,6 +123,7 @@ def find_latest_runs(
         for record in instance.get_run_records(dg.RunsFilter(tags=tags))
     ]
     found += _find_range_runs(instance, day)
+    found = [one for one in found if not (one[0].dagster_run.is_success and has_no_pull(one[0].dagster_run))]
     found.sort(key=lambda one: one[0].storage_id)
     by_account = {account_id: record for record, account_ids in found for account_id in account_ids}
     by_account.pop("", None)  # runs of another project's assets, partitioned by date without accounts
@@ -140,6 +145,11 @@ def _find_range_runs(instance: dg.DagsterInstance, day: date) -> list[tuple[dg.R
     return [
         (record, [one.account_id for one in partitions[run_id] if one.day == day]) for run_id, record in found.items()
     ]
+
+
+def has_no_pull(run: dg.DagsterRun) -> bool:
+    """Return whether assets were selected for a run, and no enrollments among them."""
+    return bool(run.asset_selection) and ENROLLMENTS.isdisjoint(run.asset_selection or ())
 
 
 def is_active(record: dg.RunRecord) -> bool:

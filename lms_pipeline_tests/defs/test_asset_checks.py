@@ -189,6 +189,11 @@ class TestFleet:
         assert set(made) == {("warehouse", check.name) for check in FLEET_CHECKS}
         assert [key for key, one in made.items() if not one.passed] == []
 
+    def test_warns_that_lms_now_is_set(self, settings, instance, registry):
+        self.watch(settings, instance)
+        [run] = instance.get_runs()
+        assert run.tags["LMS_NOW"] == settings.frozen_now.isoformat()
+
     def test_failed_days_are_counted_apart_from_days_without_a_run(self, settings, instance, registry, sandbox):
         sandbox.fault(Status(status=403, account="north"))
         list(run_partitions(build_defs(settings), instance, [NORTH], ["unified_enrollments"]))

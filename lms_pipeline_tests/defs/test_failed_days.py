@@ -19,6 +19,7 @@ from dagster._core.scheduler.instigation import (
 from dagster_shared.error import SerializableErrorInfo
 
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.instance import run_partitions
 from lms_pipeline.defs.partitions import build_partition_key
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.lock import partition_lock
@@ -49,6 +50,14 @@ class TestFailedDays:
         sandbox.clear_faults()
         run_all(settings, instance, "north")
         assert sense(repository, instance, "failed_days").run_requests == []
+
+    def test_are_requested_after_a_later_run_of_lists_alone(self, repository, settings, instance, registry, sandbox):
+        sandbox.fault(Status(status=403, account="north"))
+        run_all(settings, instance, "north")
+        sandbox.clear_faults()
+        [lists] = run_partitions(build_defs(settings), instance, [Partition("north", DAY)], ["learners"])
+        assert lists.error is None
+        assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]
 
     def test_are_not_requested_after_the_grace_period(self, settings, instance, registry, sandbox):
         sandbox.fault(Status(status=403, account="north"))
@@ -210,3 +219,10 @@ class TestARunThatFailedAfterItPublished:
     def test_is_followed_by_its_metrics_without_a_token(self, failed, repository, instance, sandbox):
         sandbox.fault(RevokedToken())
         assert len(sense(repository, instance, "failed_days").run_requests) == 1
+
+    def test_is_followed_by_its_metrics_although_another_account_needs_the_token(
+        self, failed, repository, settings, instance, sandbox
+    ):
+        sandbox.fault(RevokedToken())
+        run_all(settings, instance, "south")
+        assert keys(sense(repository, instance, "failed_days").run_requests) == ["north|2026-03-10"]

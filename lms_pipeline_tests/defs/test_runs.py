@@ -161,8 +161,11 @@ def test_a_run_is_tagged_with_the_name_of_its_account(run, instance, registry):
     assert tagged.tags["account"] == "Northwind"
 
 
-def test_every_pull_warns_that_lms_now_is_set(published):
-    for logged in published.instance.get_runs(dg.RunsFilter(job_name="daily_snapshot")):
+@pytest.mark.parametrize("job", ["daily_snapshot", "rebuild_warehouse"])
+def test_every_run_warns_that_lms_now_is_set(published, job):
+    runs = published.instance.get_runs(dg.RunsFilter(job_name=job))
+    assert runs
+    for logged in runs:
         assert logged.tags["LMS_NOW"] == "2026-03-11T02:00:00+00:00"
         messages = [entry.user_message for entry in published.instance.all_logs(logged.run_id)]
         assert "LMS_NOW is set: 2026-03-11T02:00:00+00:00 is used as the current time." in messages

@@ -13,12 +13,13 @@ import pytest
 from lms_pipeline.accounts.registry import Registry
 from lms_pipeline.checks.fleet import accounts_are_fresh, load_fleet
 from lms_pipeline.definitions import build_defs
+from lms_pipeline.defs.failed_days import find_failed_days
 from lms_pipeline.defs.failures import CONTINUES_AT_TAG
 from lms_pipeline.defs.instance import open_instance, run_partitions
 from lms_pipeline.defs.partitions import add_accounts, build_partition_key
 from lms_pipeline.defs.run_locks import run_lock
 from lms_pipeline.lake.paths import Partition
-from lms_pipeline.lake.waiting import find_waiting, format_time, read_waiting
+from lms_pipeline.lake.waiting import find_waiting, format_time, read_waiting, take_waiting
 from lms_pipeline.sandbox.faults import Status
 from lms_pipeline.settings import Settings
 from lms_pipeline_tests.defs.conftest import DAY, build_settings, serve_accounts
@@ -283,3 +284,8 @@ def test_a_command_goes_on_with_the_others_and_then_continues(settings, instance
     ]
     (seconds,) = slept
     assert 2800 < seconds <= 3000
+
+
+def test_a_wait_whose_note_is_lost_is_requested_again(waiting, instance, data):
+    take_waiting(data, NORTH)
+    assert find_failed_days(instance, data, ["north"], DAY).pulls == {NORTH: f"after {waiting.run_id}"}
