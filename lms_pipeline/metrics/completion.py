@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 NEVER_WITHDRAWN = frozenset({"talentlms"})
 """Integrations that remove an enrollment instead of reporting it as withdrawn: their withdrawal rate is not known."""
+_TALENTLMS_STRATEGIES = frozenset({"roster", "learner"})
+"""The strategies that read TalentLMS's rosters: of an account that was added by hand, they show the integration."""
 
 NO_OPTIONS = MetricOptions()
 
@@ -124,7 +126,8 @@ def publish_metrics(
         source.path,
         partition.day,
         calendar,
-        reports_withdrawn=integration not in NEVER_WITHDRAWN,
+        reports_withdrawn=integration not in NEVER_WITHDRAWN
+        and source.metadata.get("strategy") not in _TALENTLMS_STRATEGIES,
         excluded_roles=options.excluded_roles,
         rules=options.rules,
         earlier=find_earlier(data, partition) if ATTENTION in tables else None,

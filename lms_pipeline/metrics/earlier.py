@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from lms_pipeline.errors import LakeError
-from lms_pipeline.lake.files import check_unchanged, check_version
+from lms_pipeline.lake.files import check_readable, check_unchanged, check_version
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.stored_footers import read_stored_metadata
 from lms_pipeline.tables.attention import MIN_QUIET_DAYS
@@ -48,7 +48,10 @@ def find_earlier(data: DataDir, partition: Partition) -> EarlierSnapshot | None:
             if metadata.get("complete") != "true":
                 continue
             data.fetch([UNIFIED_ENROLLMENTS], [earlier])
-            check_unchanged(path)
+            if "checksum" in metadata:
+                check_unchanged(path)
+            else:  # an earlier version wrote it
+                check_readable(path)
         except LakeError as error:
             log.warning("%s Open enrollments are not compared with it.", error)
             continue

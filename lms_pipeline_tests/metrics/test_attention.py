@@ -179,6 +179,17 @@ def test_activity_after_the_snapshots_day_does_not_count(attention) -> None:
     assert attention(going(last_activity_at=datetime(2026, 4, 1, 5, tzinfo=UTC))) == []
 
 
+def test_activity_after_the_snapshots_day_is_not_idleness(attention) -> None:
+    """Which of the 14 days before were quiet, it hides."""
+    assert attention(quiet(last_activity_at=datetime(2026, 4, 1, 5, tzinfo=UTC)), earlier=[quiet()]) == []
+
+
+def test_who_completed_after_the_snapshots_day_is_not_stuck(attention) -> None:
+    after = datetime(2026, 4, 1, 5, tzinfo=UTC)
+    row = going(status="completed", completed_at=after, last_activity_at=after, progress_percent=100.0)
+    assert attention(row) == []
+
+
 RISES: list[tuple[dict[str, Any], dict[str, Any], list[tuple[str, int | None]]]] = [
     ({}, {}, [("idle", 14)]),
     ({"progress_percent": 60.0}, {}, []),

@@ -67,6 +67,15 @@ def test_a_damaged_snapshot_is_logged_and_left_out(data, caplog):
     assert record.getMessage().endswith("Open enrollments are not compared with it.")
 
 
+def test_a_damaged_snapshot_without_a_checksum_is_left_out(data):
+    path = pull(data, 15)
+    kept = {name: value for name, value in pq.read_metadata(path).metadata.items() if name.startswith(b"lms_pipeline.")}
+    del kept[b"lms_pipeline.checksum"]
+    pq.write_table(pq.ParquetFile(path).read().replace_schema_metadata(kept), path)
+    damage_pages(path)
+    assert find_earlier(data, ACME) is None
+
+
 def test_it_is_of_the_same_account(data):
     pull(data, 15, account="other")
     assert find_earlier(data, ACME) is None

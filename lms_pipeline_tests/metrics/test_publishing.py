@@ -21,7 +21,7 @@ from lms_pipeline.tables.metrics import ACCOUNT_COMPLETION, COMPLETION_TABLES, C
 from lms_pipeline.tables.pulled import UNIFIED_ENROLLMENTS
 from lms_pipeline.tables.schema import SCHEMA_VERSION
 from lms_pipeline_tests.support.damages import damage_pages
-from lms_pipeline_tests.support.lake_files import FIRST, NOON, enrollment, publish
+from lms_pipeline_tests.support.lake_files import FIRST, NOON, PROVENANCE, enrollment, publish, write
 from lms_pipeline_tests.support.parquet_damage import change_value
 
 ACME = Partition("acme", FIRST)
@@ -127,6 +127,15 @@ def test_the_withdrawal_rate_is_not_known_if_the_lms_never_reports_withdrawn(dat
     row = read_row(publish_one(data, ACCOUNT_COMPLETION, integration=integration))
     assert (row["withdrawal_rate"], row["withdrawal_rate_num"]) == (rate, count)
     assert row["status_withdrawn"] == 1
+
+
+@pytest.mark.parametrize(("strategy", "rate"), [("roster", None), ("learner", None), ("pairs", 0.25)])
+def test_the_withdrawal_rate_is_not_known_of_rosters_without_an_integration(data, strategy, rate):
+    """The registry knows no integration of an account that was added by hand."""
+    write(
+        data.file(UNIFIED_ENROLLMENTS, ACME), UNIFIED_ENROLLMENTS, *ROWS, metadata=PROVENANCE | {"strategy": strategy}
+    )
+    assert read_row(publish_one(data, ACCOUNT_COMPLETION, integration=""))["withdrawal_rate"] == rate
 
 
 def test_a_snapshot_without_rows_has_metrics(data):

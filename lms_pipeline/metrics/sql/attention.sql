@@ -18,13 +18,15 @@ FROM (
 )
 WHERE getvariable('earlier_day') IS NOT NULL;
 
--- The enrollments that started and of which no activity is known: whether progress or time rose since the earlier snapshot;
--- null if neither can be compared. A row without an identifier is compared with those of the learner in the course.
+-- The enrollments that started and of which no activity up to the day is known: whether progress or time rose since the
+-- earlier snapshot; null if neither can be compared, or if an activity after the day hides the one before. A row without an
+-- identifier is compared with those of the learner in the course.
 CREATE TEMP TABLE compared AS
 SELECT
     row_number,
     bool_or(
         CASE
+            WHEN watched.last_activity_at IS NOT NULL THEN NULL
             WHEN open_progress > progress_percent OR watched.time_spent_seconds > earlier.time_spent_seconds THEN true
             WHEN open_progress <= progress_percent OR watched.time_spent_seconds <= earlier.time_spent_seconds THEN false
         END
@@ -54,7 +56,8 @@ WITH measured AS (
         -- Behind an even pace. Without a beginning there is no pace: whoever is not at 100 percent is behind.
         coalesce(open_progress < coalesce(100 * days_open / (days_open + days_left), 100), true) AS is_behind,
         coalesce(days_left BETWEEN 1 AND getvariable('max_days_until_due'), false) AND is_behind AS is_due_soon,
-        coalesce(open_progress >= 100, false) AS is_stuck,
+        -- The progress of a completion after the day is that of the completion.
+        coalesce(open_progress >= 100, false) AND NOT has(mask, 'after_day') AS is_stuck,
         has(mask, 'started') AND coalesce(coalesce(days_quiet, days_unchanged) >= getvariable('min_quiet_days'), false) AS is_idle,
         has(mask, 'not_started') AND coalesce(days_startable >= getvariable('min_quiet_days'), false) AS has_never_started
     FROM watched
