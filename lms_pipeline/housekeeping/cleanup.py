@@ -220,7 +220,7 @@ def find_empty_folders(
 def _is_empty_folder(path: Path) -> bool:
     try:
         return not any(path.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return False
 
 

@@ -139,7 +139,7 @@ class Publication:
 
         Until that is replaced, the replaced files of a committed pull stay under a name of their own on a disk: if the
         process dies, readers use them, and `restore_interrupted` puts them back. In a bucket such files are not the mark's,
-        so readers leave them out until the next run.
+        so readers leave them out until the next run. Lists are read as they are, since a run may publish them alone.
 
         Raises:
             AuditError: a file is not as its table requires; none was published.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from lms_pipeline.errors import LakeError
 from lms_pipeline.lake.files import (
     TableFile,
+    check_readable,
     check_unchanged,
     conform,
     convert_read_errors,
@@ -29,7 +30,7 @@ from lms_pipeline.lake.files import (
     read_footer,
     select_metadata,
 )
-from lms_pipeline.lake.index import PublicationIndex, PublishedDay, RollUp
+from lms_pipeline.lake.index import IndexState, PublicationIndex, PublishedDay, RollUp
 from lms_pipeline.lake.index_sync import read_index
 from lms_pipeline.lake.paths import DATA_FILE, DataDir, Partition
 from lms_pipeline.lake.reading import find_committed
@@ -95,6 +96,8 @@ def find_outdated_days(data: DataDir) -> list[date]:
         days, stored = index.find_days(), list_signatures(data)
         current = {(one.table, one.day) for one in index.find_roll_ups() if is_current(data, one, days, stored)}
         outdated = {day for day in days if any((table.name, day) not in current for table in list_rolled_up_tables())}
+        # the cause may be gone without a change of the file: its owner, or the version of this package
+        outdated |= {one.day for one in index.find_roll_ups() if one.left_out and one.day in days}
         return sorted(outdated | (find_stored_days(stored) - days.keys()))
 
     return read_index(data, find)
@@ -110,17 +113,18 @@ def roll_up_day(data: DataDir, day: date) -> RolledDay:
         StorageError: the store or the state can't be used.
     """
 
-    def read(index: PublicationIndex) -> tuple[int, list[PublishedDay]]:
+    def read(index: PublicationIndex) -> tuple[IndexState, list[PublishedDay]]:
         days = [one for one in index.find(day=day) if isinstance(one.partition, Partition)]
-        return index.find_days().get(day, 0), days
+        return IndexState(index.read_state().epoch, index.find_days().get(day, 0)), days
 
     with convert_disk_errors(data.state), data.storage.state.lock(_LOCK):
         # before the files: one that is replaced meanwhile makes the day outdated
-        revision, published = read_index(data, read, is_compared=False)
-        return _roll_up(data, day, published, revision)
+        state, published = read_index(data, read, is_compared=False)
+        return _roll_up(data, day, published, state)
 
 
-def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revision: int) -> RolledDay:
+def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], state: IndexState) -> RolledDay:
+    """Write the roll-ups; `state` is the day's in the index that had these files."""
     tables = list_rolled_up_tables()
     accounts = sum(any(one.has_file(table.name) for table in tables) for one in published)
     rolled, roll_ups, digests = RolledDay(day, accounts), list[RollUp](), list[str]()
@@ -129,7 +133,7 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
         key = data.get_key(data.roll_up(table, day))
         if not files:
             _remove(data, data.roll_up(table, day))
-            roll_ups.append(RollUp(table.name, day, revision, NO_FILE, SCHEMA_VERSION, 0))
+            roll_ups.append(RollUp(table.name, day, state.revision, NO_FILE, SCHEMA_VERSION, 0))
             continue
         if _write_if_changed(data, table, day, files):
             rolled.written.append(table.name)
@@ -142,11 +146,12 @@ def _roll_up(data: DataDir, day: date, published: Sequence[PublishedDay], revisi
         rolled.left_out.extend(sentence for sentence in left_out.values() if sentence not in rolled.left_out)
         digests.append(f"{table.name} {metadata[SOURCE_DIGEST]}")
         version = int(metadata.get("schema_version", "0"))
-        roll_ups.append(RollUp(table.name, day, revision, stored.signature, version, len(left_out)))
+        roll_ups.append(RollUp(table.name, day, state.revision, stored.signature, version, len(left_out)))
 
     def store(index: PublicationIndex) -> None:
         index.remove_roll_ups(day)
-        index.put_roll_ups(roll_ups)
+        if index.read_state().epoch == state.epoch:  # else the revisions are those of an index that was lost meanwhile
+            index.put_roll_ups(roll_ups)
 
     read_index(data, store, is_compared=False)
     digest = hashlib.sha256("\n".join(digests).encode()).hexdigest()
@@ -172,6 +177,8 @@ def remove_roll_ups(data: DataDir, day: date) -> None:
 
 def _remove(data: DataDir, path: Path) -> None:
     data.store.remove(data.get_key(path))
+    with convert_disk_errors(path):
+        _name_new(path).unlink(missing_ok=True)  # of a roll-up that was killed
     with suppress(OSError):  # it holds other files, or does not exist
         path.parent.rmdir()
 
@@ -183,14 +190,14 @@ def _write_if_changed(data: DataDir, table: Table, day: date, files: Sequence[Pu
     """
     path, origin = data.roll_up(table, day), _hash_origin(table, files)
     key, keys = data.get_key(path), [data.get_key(data.file(table, one.partition)) for one in files]
-    seen, existing = data.store.find(key), _read_existing(data, key)
-    if existing.get(ORIGIN) == origin:
+    seen, existing = data.store.find(key), _read_existing(data, path)
+    if existing.get(ORIGIN) == origin and _are_still_left_out(data, table, files, read_left_out(existing).keys()):
         return False
     with data.store.fetch_apart(keys) as folder:
         sources, left_out = _find_sources(data, folder, table, files)
         if existing.get(SOURCE_DIGEST) == _hash_digests(sources) and read_left_out(existing) == left_out:
             return False
-        new = path.with_name(f"{DATA_FILE}.new")
+        new = _name_new(path)
         while True:
             entries = {
                 ORIGIN: origin,
@@ -207,10 +214,35 @@ def _write_if_changed(data: DataDir, table: Table, day: date, files: Sequence[Pu
             sources, left_out = [one for one in sources if one != source], {**left_out, source.account_id: sentence}
 
 
-def _read_existing(data: DataDir, key: str) -> dict[str, str]:
+def _name_new(path: Path) -> Path:
+    """Return the path of a roll-up while it is written."""
+    return path.with_name(f"{DATA_FILE}.new")
+
+
+def _are_still_left_out(data: DataDir, table: Table, files: Sequence[PublishedDay], left_out: Collection[str]) -> bool:
+    """Return whether the accounts that a roll-up leaves out can't be read now either."""
+    again = [one for one in files if _get_account(one.partition) in left_out]
+    if not again:
+        return True
+    with data.store.fetch_apart([data.get_key(data.file(table, one.partition)) for one in again]) as folder:
+        return not any(_is_readable(source.path) for source in _find_sources(data, folder, table, again)[0])
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        check_readable(path)  # a file of an earlier version has no checksum
+    except LakeError:
+        return False
+    return True
+
+
+def _read_existing(data: DataDir, path: Path) -> dict[str, str]:
     """Return the metadata of a roll-up that has the columns of this version; empty if there is none, or it is damaged."""
+    key = data.get_key(path)
     try:
         metadata = read_stored_metadata(data.store, key) or {}
+        if metadata and data.store.is_local:  # nothing but the store can damage one in a bucket
+            check_unchanged(path)
     except LakeError:
         log.warning("The roll-up %s can't be read: it is written again.", data.store.describe(key))
         return {}

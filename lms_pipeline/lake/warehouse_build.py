@@ -171,8 +171,13 @@ def _restore_interrupted(data: DataDir, scanned: Iterable[DayFiles]) -> bool:
     """
     hidden = [files.partition for files in scanned if files.has_hidden and isinstance(files.partition, Partition)]
     for partition in hidden:
-        with suppress(LockedError), partition_lock(data, partition):
-            restore_interrupted(data, PULLED_TABLES, partition)
+        try:
+            with partition_lock(data, partition):
+                restore_interrupted(data, PULLED_TABLES, partition)
+        except LockedError:
+            pass
+        except LakeError as error:  # readers use the files that were replaced
+            log.warning("What an interrupted pull of %s left stays for now: %s", partition, error)
     return bool(hidden)
 
 

@@ -54,6 +54,8 @@ class _Rolled:
     """Why roll-ups lack an account, by table, day and account."""
     without: Mapping[str, frozenset[date]]
     """The days without a current roll-up, by table."""
+    latest: Mapping[str, Mapping[str, date]]
+    """The latest day of each account, by table, as of these roll-ups: what is published later is not in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,8 @@ def _find_rolled(data: DataDir, index: PublicationIndex) -> _Rolled:
     known = days.keys() | find_stored_days(stored)
     tables = [table.name for table in list_rolled_up_tables()]
     without = {table: frozenset(day for day in known if (table, day) not in covered) for table in tables}
-    return _Rolled(files, _find_left_out(data, files), without)
+    latest = {table.name: index.find_latest_days(table.name) for table in LATEST_DAY_TABLES}
+    return _Rolled(files, _find_left_out(data, files), without, latest)
 
 
 def _find_unrolled(data: DataDir, rolled: _Rolled) -> dict[str, list[Day]]:
@@ -164,10 +167,10 @@ def _find_latest(index: PublicationIndex, table: str, rolled: _Rolled, unrolled:
         return Partition(account_id, day) in readable
 
     latest: dict[str, date] = {}
-    for account_id, last in index.find_latest_days(table).items():
+    for account_id, last in rolled.latest[table].items():
         days: Sequence[date] = [last]
         if not is_readable(account_id, last):
-            days = index.find_account_days(table, account_id).get(account_id, ())
+            days = [day for day in index.find_account_days(table, account_id).get(account_id, ()) if day <= last]
         if (day := next((day for day in reversed(days) if is_readable(account_id, day)), None)) is not None:
             latest[account_id] = day
     return latest

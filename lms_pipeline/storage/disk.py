@@ -189,12 +189,12 @@ def read_changed_at(path: Path) -> datetime:
 
 
 def measure_size(path: Path) -> int:
-    """Return the bytes of a file, or of all files in a folder; 0 if it has just been removed."""
+    """Return the bytes of a file, or of all files in a folder; 0 if it has just been removed, or is another user's."""
     try:
         if path.is_dir():
             return sum(measure_size(inside) for inside in path.iterdir())
         return path.stat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return 0
 
 
@@ -204,6 +204,6 @@ def measure_freed(path: Path) -> int:
         if path.is_dir():
             return sum(measure_freed(inside) for inside in path.iterdir())
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, PermissionError):
         return 0
     return status.st_size if status.st_nlink == 1 else 0

@@ -11,11 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
+from lms_pipeline.errors import LakeError
 from lms_pipeline.lake import files, reading, roll_up
+from lms_pipeline.lake.files import check_unchanged
 from lms_pipeline.lake.index_sync import begin_changes, rebuild_index
 from lms_pipeline.lake.paths import DataDir, Partition
 from lms_pipeline.lake.reading import read
-from lms_pipeline.lake.roll_up import find_outdated_days, roll_up_day
+from lms_pipeline.lake.roll_up import find_outdated_days, remove_roll_ups, roll_up_day
 from lms_pipeline.lake.roll_up_reading import find_current_roll_ups
 from lms_pipeline.tables.catalog import TABLES
 from lms_pipeline.tables.metrics import COURSE_COMPLETION, LEARNER_COMPLETION
@@ -190,6 +192,18 @@ class TestChanges:
         assert not list(rolled.roll_ups.glob(f"*/snapshot_date={FIRST}"))
         assert find_outdated_days(rolled) == []
 
+    def test_of_the_pages_of_a_roll_up_write_it_again(self, rolled):
+        path = rolled.roll_up(COURSE_COMPLETION, FIRST)
+        damage_pages(path)
+        assert refresh(rolled) == [FIRST]
+        check_unchanged(path)
+
+    def test_that_remove_all_accounts_remove_what_a_killed_roll_up_left(self, rolled):
+        new = rolled.roll_up(COURSE_COMPLETION, FIRST).with_name("data.parquet.new")
+        new.write_bytes(b"PAR1")
+        remove_roll_ups(rolled, FIRST)
+        assert not new.parent.exists()
+
     def test_of_the_roll_up_itself_write_it_again(self, rolled):
         rolled.roll_up(UNIFIED_ENROLLMENTS, FIRST).unlink()
         truncate(rolled.roll_up(COURSE_COMPLETION, SECOND))
@@ -215,6 +229,18 @@ class TestChanges:
         monkeypatch.undo()
         assert find_outdated_days(rolled) == [FIRST]
 
+    def test_of_the_index_during_the_roll_up_leave_the_day_outdated(self, rolled, monkeypatch):
+        publish(rolled, "acme", FIRST, enrollment("u7"))
+        write = roll_up._write
+
+        def write_and_lose_the_index(*arguments):
+            rebuild_index(rolled)
+            return write(*arguments)
+
+        monkeypatch.setattr(roll_up, "_write", write_and_lose_the_index)
+        roll_up_day(rolled, FIRST)
+        assert FIRST in find_outdated_days(rolled)
+
 
 class TestDamage:
     def test_of_an_account_leaves_it_out_and_says_so(self, data):
@@ -234,6 +260,25 @@ class TestDamage:
         damage_pages(path)
         assert len(roll_up_day(data, FIRST).left_out) == 1
         assert [row["account_id"] for row in read_rolled(data, LEARNER_COMPLETION, FIRST)] == ["beta"]
+        assert roll_up_day(data, FIRST).written == []
+
+    def test_that_has_passed_without_a_change_of_the_file_rolls_the_day_up_again(self, data, monkeypatch):
+        for account in ("acme", "beta"):
+            publish(data, account, FIRST, enrollment("u1"))
+        path = data.file(UNIFIED_ENROLLMENTS, ACME)
+
+        def refuse(file):
+            if file == path:
+                raise LakeError(f"{file} can't be read: check who owns it.")
+            return files.read_footer(file)
+
+        with monkeypatch.context() as another_user:
+            another_user.setattr(roll_up, "read_footer", refuse)
+            assert len(roll_up_day(data, FIRST).left_out) == 1
+            assert refresh(data) == []
+        assert refresh(data) == [FIRST]
+        assert [row["account_id"] for row in read_rolled(data, UNIFIED_ENROLLMENTS, FIRST)] == ["acme", "beta"]
+        assert find_outdated_days(data) == []
 
     def test_that_was_repaired_rolls_the_day_up_again(self, data):
         publish(data, "acme", FIRST, enrollment("u1"))
