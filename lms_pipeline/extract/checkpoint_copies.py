@@ -106,8 +106,7 @@ class CheckpointCopies:
     def follow(self, checkpoint: CheckpointFile) -> Iterator[None]:
         """Send copies while the block writes the checkpoint, and one at its end, also if it raises.
 
-        Raises:
-            StoreError: the last copy can't be sent, and the block succeeded.
+        That the last one can't be sent is logged: what the block did is done.
         """
         if self._place.data.store.is_local:
             yield
@@ -125,8 +124,9 @@ class CheckpointCopies:
                 self._is_stored = self._try_to_send("another machine would repeat the calls since the last copy")
             raise
         with delay_sigterm():
-            self._send()
-        self._is_stored = True
+            self._is_stored = self._try_to_send(
+                "another pull of the day elsewhere may repeat the calls since the last copy"
+            )
 
     def prepare_publishing(self) -> None:
         """Send what is new, so that no call is made again from here on; then look whether the lock is still held.

@@ -213,10 +213,10 @@ def test_a_copy_that_fails_before_publishing_stops_the_pull(place, bucket):
         pull(place, "a", during=lambda copies: copies.prepare_publishing())
 
 
-def test_a_last_copy_that_fails_ends_a_pull_that_succeeded(place, bucket):
+def test_a_last_copy_that_fails_is_logged_and_fails_no_pull_that_succeeded(place, bucket, caplog):
     bucket.failures = 1
-    with pytest.raises(StoreError):
-        pull(place, "a")
+    pull(place, "a")
+    assert "another pull of the day elsewhere may repeat the calls since the last copy" in caplog.text
 
 
 def test_a_last_copy_that_fails_does_not_hide_why_the_pull_failed(place, bucket):
@@ -230,15 +230,13 @@ def test_this_machine_continues_with_what_it_could_not_send(place, bucket, store
     if stored:
         pull(place, *stored)
     bucket.failures = 1
-    with pytest.raises(StoreError):
-        pull(place, "b")
+    pull(place, "b")
     assert pull(place) == [*stored, "b"]
 
 
 def test_what_another_machine_added_meanwhile_counts_more_than_what_could_not_be_sent(place, bucket, elsewhere):
     bucket.failures = 1
-    with pytest.raises(StoreError):
-        pull(place, "a")
+    pull(place, "a")
     pull(elsewhere, "b")
     assert pull(place) == ["b"]
 
@@ -253,8 +251,7 @@ def raise_lost():
 
 
 def test_nothing_is_sent_once_the_lock_is_lost(place, bucket):
-    with pytest.raises(LostLockError):
-        pull(place, "a", check_lock=raise_lost)
+    pull(place, "a", check_lock=raise_lost)
     with pytest.raises(LakeError, match="failed"):
         pull(place, "a", check_lock=raise_lost, during=end_with(LakeError("The pull failed.")))
     assert bucket.requests["PUT"] == 0
