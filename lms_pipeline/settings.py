@@ -42,6 +42,7 @@ FORMS = {
     "LMS_ATTENTION_ALERT": "true or false",
     "LMS_CHECKPOINT_SECONDS": "a whole number from 1 to 3600",
     "LMS_MIN_COHORT": "a whole number from 1 to 1000",
+    "LMS_PII": "keep, since this version neither hashes nor drops personal data",
     "LMS_SHARE": "group, or not set",
     "LMS_REJECTED_DAYS": "a whole number from 0 to 36500",
     "LMS_ROLL_UP": "auto, on or off",
@@ -83,6 +84,7 @@ class Settings(BaseSettings):
     alert_webhook: SecretStr | None = Field(None, alias="LMS_ALERT_WEBHOOK")
     attention_alert: bool = Field(default=False, alias="LMS_ATTENTION_ALERT")
     min_cohort: int = Field(1, alias="LMS_MIN_COHORT", ge=1, le=MAX_MIN_COHORT)
+    pii: Literal["keep"] = Field("keep", alias="LMS_PII")
     share: Literal["group"] | None = Field(None, alias="LMS_SHARE")
     rejected_days: int = Field(90, alias="LMS_REJECTED_DAYS", ge=0, le=36_500)
     run_log_days: int = Field(90, alias="LMS_RUN_LOG_DAYS", ge=0, le=36_500)

@@ -28,6 +28,7 @@ BAD = {
     "LMS_ACCOUNTS_PER_RUN": ["0", "-1", "1001", "2.5", "all"],
     "LMS_TOKEN_CALLS_PER_10S": ["-1", "many"],
     "LMS_ACCOUNT_CALLS_PER_10S": ["-1", "many"],
+    "LMS_PII": ["hash", "drop", "Keep"],
     "LMS_SHARE": ["all", "Group", "0640"],
     "LMS_REJECTED_DAYS": ["-1", "36501", "1.5", "for ever"],
     "LMS_RUN_LOG_DAYS": ["-1", "36501"],
@@ -83,6 +84,7 @@ def test_a_bad_value_is_one_sentence_that_names_the_variable_and_a_rule(load, na
         ("LMS_PARTITION_DAYS", "all", "it must be a whole number from 0 to 36500"),
         ("LMS_ACCOUNTS_PER_RUN", "1001", "it must be a whole number from 1 to 1000"),
         ("LMS_RUN_LOG_DAYS", "36501", "it must be a whole number from 0 to 36500"),
+        ("LMS_PII", "drop", "it must be keep, since this version neither hashes nor drops personal data"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_form_of_a_good_one(load, name, value, rule):

@@ -127,7 +127,7 @@ class Registry:
         )
 
     def add(self, account_id: str, *, name: str | None, first_day: date) -> RegisteredAccount:
-        """Add an account by hand, or make it active again.
+        """Add an account by hand, or make it active again. One that Truto no longer lists stays as one added by hand.
 
         Discards the strategy that `auto` chose, and allows carrying over again.
 
@@ -142,6 +142,8 @@ class Registry:
                 account = RegisteredAccount(id=account_id, name=name or account_id, first_day=first_day, origin="hand")
             else:
                 reset = {"status": ACTIVE, "last_day": None, "strategy": "auto", "why": "", "carrying_stopped": None}
+                if known.status == GONE:  # or the next sync would undo it
+                    reset["origin"] = "hand"
                 account = msgspec.structs.replace(known, name=name or known.name, **reset)
             accounts[account_id] = account
         return account

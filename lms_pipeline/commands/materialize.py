@@ -202,10 +202,14 @@ def _summarize_interrupted(ended: list[RunOutcome], total: int) -> str:
     waiting = len({outcome.subject for outcome in ended} - finished)
     wait = choose_form(waiting, "waits for its LMS", "wait for their LMS")
     waits = f", {waiting} {wait}" if waiting else ""
-    return (
-        f"Interrupted: {published} of {format_count(total, 'run')} {choose_form(published, 'is', 'are')} published{waits}. Start "
-        "the others again with --account and --date, before their day closes: what they have fetched is not requested again."
-    )
+    if len(finished) == total:
+        todo = "The warehouse was not built: run `lms-pipeline materialize --select warehouse`."
+    else:
+        todo = (
+            "Start the others again with --account and --date, before their day closes: what they have fetched is not requested "
+            "again."
+        )
+    return f"Interrupted: {published} of {format_count(total, 'run')} {choose_form(published, 'is', 'are')} published{waits}. {todo}"
 
 
 def _remove_expired(settings: Settings, account_ids: list[str], partitions: list[Partition]) -> None:

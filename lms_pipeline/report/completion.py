@@ -71,7 +71,7 @@ class Courses:
         largest = self._by_size[:MAX_LINES]
         table = "\n".join([f"| completed | course | of {self._of} |\n|---|---|---|", *map(_format_row, largest)])
         smaller = len(self._by_size) - len(largest)
-        note = f"and {smaller:,} smaller courses" if smaller else "" if largest else "There is no course."
+        note = f"and {format_count(smaller, 'smaller course')}" if smaller else "" if largest else "There is no course."
         if self._left_out:
             note += f"{'; ' if note else ''}{format_count(self._left_out, 'course')} with too few learners left out"
         return f"{table}\n\n{note}" if note else table

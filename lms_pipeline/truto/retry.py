@@ -110,7 +110,8 @@ class Cooldowns:
 class RetryingTransport:
     """Sends each request until there is a usable response. Threads may share it.
 
-    Each attempt passes the gate, then waits for the account's cool-down: one may have started during the gate's wait.
+    Each attempt waits for the account's cool-down, then passes the gate, which counts it, and waits for another cool-down that
+    may have started during the gate's wait.
     """
 
     def __init__(self, http: HttpTransport, gate: Gate, cooldowns: Cooldowns, retry_policy: RetryPolicy) -> None:
@@ -144,8 +145,9 @@ class RetryingTransport:
             raise
 
     def _attempt(self, request: Request, read: Callable[[httpx.Response], T]) -> T:
-        self._gate(request)
         longest = self._policy.max_wait_seconds if self._policy.continues_later else math.inf
+        self._cooldowns.wait(request.account_id, longest)
+        self._gate(request)
         self._cooldowns.wait(request.account_id, longest)
         try:
             with delay_sigterm(), self._http.send(request) as response:

@@ -120,6 +120,14 @@ def test_an_account_that_is_no_longer_listed_is_gone_from_that_day(registry):
     assert states(registry) == {"a": ("gone", TUESDAY), "b": ("active", None)}
 
 
+def test_a_gone_account_that_was_added_by_hand_stays_active(registry):
+    sync(registry, listed("a"), listed("b"))
+    sync(registry, listed("b"), today=TUESDAY)
+    registry.add("a", name=None, first_day=TUESDAY)
+    sync(registry, listed("b"), today=WEDNESDAY)
+    assert states(registry)["a"] == ("active", None)
+
+
 def test_an_account_that_is_listed_again_is_active(registry):
     sync(registry, listed("a"))
     sync(registry, today=TUESDAY, allow_drop=True)

@@ -235,6 +235,10 @@ def test_an_account_that_waits_for_its_lms_is_printed_and_continued_after_the_ot
             [("a", None, True), ("b", None, False), ("c", None, False), ("a", None, True)],
             "Interrupted: 2 of 3 runs are published, 1 waits for its LMS.",
         ),
+        (
+            [("a", None, False), ("b", "no", False), ("c", None, False)],
+            "Interrupted: 2 of 3 runs are published. The warehouse was not built: run ",
+        ),
     ],
 )
 def test_an_interrupted_command_says_how_many_wait(ended, summary):

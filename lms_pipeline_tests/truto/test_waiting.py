@@ -3,6 +3,7 @@
 import pytest
 
 from lms_pipeline.truto.query import ListQuery
+from lms_pipeline.truto.request import Request
 from lms_pipeline.truto.retry import RetryPolicy
 from lms_pipeline.truto.waiting import ContinuesLaterError
 from lms_pipeline_tests.support.scripted_api import ScriptedClient, page, refusal
@@ -31,10 +32,11 @@ def test_a_pull_waits_for_a_minute():
 def test_a_pull_ends_before_the_call_after_a_used_up_limit():
     responses = [page("a", cursor="1"), page("b")]
     responses[0].headers.update({"ratelimit-remaining": "0", "ratelimit-reset": "3000"})
-    with ScriptedClient(*responses, retry_policy=PULL) as client:
+    passed: list[Request] = []
+    with ScriptedClient(*responses, retry_policy=PULL, gate=passed.append) as client:
         with pytest.raises(ContinuesLaterError) as caught:
             list(client.fetch_pages("users", ALL))
-        assert len(client.received) == 1
+        assert len(client.received) == len(passed) == 1  # what is not sent costs no call
     assert 2990 < caught.value.seconds <= 3000
 
 

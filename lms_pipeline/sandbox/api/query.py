@@ -46,11 +46,10 @@ def read_query(parameters: Parameters) -> Query:
     Raises:
         Refusal: 400 for an invalid value.
     """
-    limit = read_limit(parameters)
-    ignore_limit = read_flag(parameters, "truto_ignore_limit") or False
+    limit = None if read_flag(parameters, "truto_ignore_limit") else read_limit(parameters)
     return Query(
-        limit=DEFAULT_LIMIT if limit is None or ignore_limit else limit,
-        has_limit=limit is not None and not ignore_limit,
+        limit=DEFAULT_LIMIT if limit is None else limit,
+        has_limit=limit is not None,
         cursor=parameters.get("next_cursor"),
         user_id=parameters.get("user", "id") or None,
         course_id=parameters.get("course", "id") or None,

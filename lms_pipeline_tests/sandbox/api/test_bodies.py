@@ -38,6 +38,9 @@ class TestUnified:
         ]
         assert list(map(len, pages)) == [100, 7]
 
+    def test_an_ignored_limit_may_be_anything(self, small):
+        assert small.get(USERS, params=SWEPT | {"limit": "0", "truto_ignore_limit": "true"}).status_code == 200
+
     @pytest.mark.parametrize(
         "query",
         [
