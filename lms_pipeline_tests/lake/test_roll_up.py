@@ -229,16 +229,20 @@ class TestChanges:
         monkeypatch.undo()
         assert find_outdated_days(rolled) == [FIRST]
 
-    def test_of_the_index_during_the_roll_up_leave_the_day_outdated(self, rolled, monkeypatch):
-        publish(rolled, "acme", FIRST, enrollment("u7"))
+    def test_after_a_loss_of_the_index_during_the_roll_up_make_the_day_outdated(self, rolled, monkeypatch):
+        for _ in range(20):  # the revisions of the lost index are larger than those of the new one
+            publish(rolled, "acme", FIRST, enrollment("u7"))
         write = roll_up._write
 
         def write_and_lose_the_index(*arguments):
-            rebuild_index(rolled)
+            for path in rolled.state.glob("index.sqlite*"):
+                path.unlink()
             return write(*arguments)
 
         monkeypatch.setattr(roll_up, "_write", write_and_lose_the_index)
         roll_up_day(rolled, FIRST)
+        monkeypatch.undo()
+        publish(rolled, "acme", FIRST, enrollment("u8"))
         assert FIRST in find_outdated_days(rolled)
 
 

@@ -223,6 +223,26 @@ def test_an_account_that_a_roll_up_lacks_is_shown_with_its_latest_other_day(data
 
 
 @pytest.mark.usefixtures("without_comments")
+def test_an_account_that_publishes_during_the_build_is_shown_with_its_day_before(data, monkeypatch):
+    row = {"user_id": "u1", "n_all": 1}
+    publish(data, "beta", THIRD, row, table=LEARNER_COMPLETION)
+    roll_up(data)
+    find_unrolled = warehouse_views._find_unrolled
+
+    def find_and_publish(*arguments):
+        publish(data, "acme", THIRD, row, table=LEARNER_COMPLETION)
+        return find_unrolled(*arguments)
+
+    monkeypatch.setattr(warehouse_views, "_find_unrolled", find_and_publish)
+    build_warehouse(data, is_rolled_up=True)
+    with open_warehouse(data) as connection:
+        rows = connection.sql(
+            "SELECT DISTINCT account_id, snapshot_date FROM learner_completion ORDER BY ALL"
+        ).fetchall()
+    assert rows == [("acme", SECOND), ("beta", THIRD), ("gamma", FIRST)]
+
+
+@pytest.mark.usefixtures("without_comments")
 def test_the_next_build_without_roll_ups_is_a_full_one(data):
     build_warehouse(data)
     build(data)

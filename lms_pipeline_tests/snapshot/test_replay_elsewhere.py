@@ -1,5 +1,7 @@
 """Replays and later days on a machine that has never seen the account: all they need is in the bucket."""
 
+from datetime import UTC, datetime, time
+
 import pytest
 
 from lms_pipeline.accounts.options import AccountOptions
@@ -8,7 +10,9 @@ from lms_pipeline.lake.files import read_metadata
 from lms_pipeline.lake.pull_files import CheckpointPlace
 from lms_pipeline.snapshot.job import TABLES, SnapshotJob
 from lms_pipeline.snapshot.run import replay_snapshot
+from lms_pipeline.tables.pulled import RAW_ENROLLMENTS
 from lms_pipeline.truto.store import NotKeptError
+from lms_pipeline_tests.support.lake_files import PROVENANCE, write
 from lms_pipeline_tests.support.pair_account import PAIRS, PairAccount
 from lms_pipeline_tests.support.parquet_damage import truncate
 from lms_pipeline_tests.support.portal import PORTAL
@@ -76,6 +80,18 @@ def test_a_retry_on_another_machine_publishes_again_without_a_call(moving):
     result = moving.run_day(0, run_id="second", interrupted_runs=["first"])
     assert moving.count_calls().total() == 0
     assert result.was_published
+    assert moving.read_digests(0) == before
+
+
+def test_a_closed_day_that_was_half_replaced_is_published_again_without_a_call(moving):
+    moving.run_day(0)
+    before = moving.read_digests(0)
+    raw = moving.runner.file("raw_enrollments", moving.date(0), PORTAL)
+    stored = moving.root / "bucket" / moving.runner.data.get_key(raw)
+    write(stored, RAW_ENROLLMENTS, metadata=PROVENANCE | {"run_id": "a run that died"})
+    moving.move()
+    moving.run_day(0, now=datetime.combine(moving.date(2), time(1), UTC))
+    assert moving.count_calls().total() == 0
     assert moving.read_digests(0) == before
 
 

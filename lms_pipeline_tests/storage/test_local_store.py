@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lms_pipeline.errors import LakeError
+from lms_pipeline.storage.disk import measure_freed, measure_size
 from lms_pipeline.storage.local_store import LocalStore
 from lms_pipeline.storage.store import StoreError
 
@@ -80,6 +81,11 @@ class TestAFolderOfAnotherUser:
             LakeError, match=r"/of/root can't be read: check who owns LMS_DATA_DIR, and its permissions\.$"
         ):
             list(store.list_files("of/"))
+
+    @pytest.mark.parametrize("measure", [measure_size, measure_freed])
+    def test_has_no_size(self, tmp_path, measure):
+        (tmp_path / "of" / "root" / "file").write_bytes(b"1234")
+        assert measure(tmp_path / "of") == 0
 
     def test_has_no_folders_to_list(self, store):
         assert (store.list_folders("of/"), store.list_folders("of/root/")) == (["root"], [])
