@@ -37,6 +37,7 @@ def test_the_defaults(tmp_path, load):
         "attention_alert": False,
         "min_cohort": 1,
         "rejected_days": 90,
+        "pii": "keep",
         "share": None,
         "run_log_days": 90,
         "roll_up": "auto",

@@ -51,7 +51,7 @@ class TestFailedDays:
         run_all(settings, instance, "north")
         assert sense(repository, instance, "failed_days").run_requests == []
 
-    def test_are_requested_after_a_later_run_of_lists_alone(self, repository, settings, instance, registry, sandbox):
+    def test_are_requested_after_a_later_run_of_lists(self, repository, settings, instance, registry, sandbox):
         sandbox.fault(Status(status=403, account="north"))
         run_all(settings, instance, "north")
         sandbox.clear_faults()
